@@ -1,0 +1,1 @@
+"""Language and quality classifiers: train, evaluate, apply."""

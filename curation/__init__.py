@@ -1,0 +1,1 @@
+"""Crawl to shards: plan, read, extract, judge, deduplicate, publish, report."""

@@ -1,0 +1,1 @@
+"""Edits that change text and drop nothing, one a module."""

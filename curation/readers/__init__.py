@@ -1,0 +1,1 @@
+"""Input formats to pages, one format a module."""

@@ -1,0 +1,1 @@
+"""The contracts: records, Arrow schemas, manifest, pipelines.yaml models. No logic."""

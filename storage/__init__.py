@@ -1,0 +1,1 @@
+"""Paths, atomic commit, checksums, and the registry of models and lists."""

@@ -1,0 +1,1 @@
+"""Normalisation, word and sentence segmentation by language, n-grams."""
