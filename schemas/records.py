@@ -69,6 +69,8 @@ class Document:
     top_languages: tuple[tuple[str, float], ...] = ()
     token_count: int = 0
     quality_score: float | None = None
+    cluster_size: int = 1
+    """Members of its duplicate cluster, itself included, as the last dedup stage counted them."""
     digest: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict)
 

@@ -42,6 +42,10 @@ class Stage:
         """Distributions whose output reaches hashed bytes; their versions become part of the hash."""
         return ()
 
+    def deviations(self) -> tuple[str, ...]:
+        """How these parameters depart from the published recipe, in words for the manifest and the report."""
+        return ()
+
     def setup(self, files: Mapping[str, Path]) -> Self:
         """Returns a copy ready for use, with what `files()` named loaded from `files[name]`."""
         return self

@@ -1,0 +1,281 @@
+"""pipelines.yaml to a resolved recipe: every stage an instance, every parameter known, one hash over all of it."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+import schemas
+from classifiers.language import Language
+from curation import fineweb2
+from curation.registry import stages as known_stages
+from schemas.manifest import StageEntry
+from schemas.recipe import PipelineFile, PipelineSpec, Publish, Sample, StageSpec
+from schemas.stage import Dedup, Extract, Stage
+
+CODE_LIBRARIES = ("numpy", "pyarrow", "xxhash")
+"""Their output reaches hashed bytes whatever the stages are."""
+
+
+class RecipeError(ValueError):
+    """Something in pipelines.yaml or in a `--set` that can't be: what, where, and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One enabled stage under its registry name."""
+
+    name: str
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Stages that fuse into one sift, and the dedup stage that ends it (None at the last level)."""
+
+    index: int
+    steps: tuple[Step, ...]
+    dedup: Step | None
+    from_input: bool
+    """Reads pages of the input (the text is not known before); else documents of the level before."""
+    has_text: bool
+    """Its documents carry their text: false for a level that ends before `extract`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A pipeline ready to run."""
+
+    name: str
+    description: str
+    language: str
+    seed: int
+    entries: tuple[StageEntry, ...]
+    """Disabled stages included, for the manifest."""
+    steps: tuple[Step, ...]
+    publish: Publish
+    sample: Sample
+    deviations: tuple[str, ...]
+
+    def files(self) -> tuple[str, ...]:
+        """Names of all models and lists that enabled stages need, sorted."""
+        return tuple(sorted({name for step in self.steps for name in step.stage.files()}))
+
+    def libraries(self) -> dict[str, str]:
+        """Distribution -> installed version, of all whose output reaches hashed bytes."""
+        names = {*CODE_LIBRARIES, *(name for step in self.steps for name in step.stage.libraries())}
+        return {name: version(name) for name in sorted(names)}
+
+    def levels(self) -> tuple[Level, ...]:
+        """The stages cut behind each dedup stage; the last level has none."""
+        extracts = any(isinstance(step.stage, Extract) for step in self.steps)
+        levels: list[Level] = []
+        steps: list[Step] = []
+        known = False  # is the text known at the end of the level before?
+        for step in (*self.steps, None):
+            if step is not None and not isinstance(step.stage, Dedup):
+                steps.append(step)
+                continue
+            text = known or not extracts or any(isinstance(s.stage, Extract) for s in steps)
+            if step is not None or steps or not levels:
+                levels.append(Level(len(levels), tuple(steps), step, from_input=not known, has_text=text))
+            known, steps = text, []
+        return tuple(levels)
+
+    def sha256(self, files: Mapping[str, str]) -> str:
+        """Hash over everything that decides the output: stages, parameters, versions, models and lists.
+
+        Args:
+          files: model or list name -> its sha256.
+        """
+        return digest(
+            {
+                "stages": [entry.model_dump(mode="json") for entry in self.entries if entry.enabled],
+                "publish": self.publish.model_dump(mode="json"),
+                "sample": self.sample.model_dump(mode="json"),
+                "seed": self.seed,
+                "files": dict(files),
+                "libraries": self.libraries(),
+            }
+        )
+
+
+def digest(value: Any) -> str:
+    """sha256 over canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def params(stage: Stage) -> dict[str, Any]:
+    """A stage's parameters, JSON-able. Fields that begin with `_` hold what `setup` loaded and are none."""
+    fields = dataclasses.fields(stage)  # type: ignore[arg-type]
+    return {f.name: TypeAdapter(Any).dump_python(getattr(stage, f.name), mode="json") for f in fields if f.name[0] != "_"}
+
+
+def builtin_file() -> Path:
+    """Where our own pipelines.yaml lies: at the top of a checkout, inside `schemas` of an installed wheel."""
+    package = Path(schemas.__file__).parent
+    return next(p for p in (package / "pipelines.yaml", package.parent / "pipelines.yaml") if p.is_file())
+
+
+def load(reference: str) -> tuple[str, PipelineSpec]:
+    """Finds a pipeline by name in our own file, or as `FILE.yaml#name` in the user's.
+
+    Raises:
+      RecipeError: no such file or pipeline, or a file that does not validate; it says where and what is allowed.
+    """
+    file, hash_sign, name = reference.rpartition("#")
+    path = Path(file) if hash_sign else builtin_file()
+    if not hash_sign and Path(name).suffix in (".yaml", ".yml"):
+        raise RecipeError(f"{name!r} names a file; say which of its pipelines to run: {name}#NAME")
+    parsed = parse(path)
+    if name not in parsed.curation:
+        raise RecipeError(f"{path} has no pipeline {name!r}; it has {', '.join(parsed.curation) or 'none'}")
+    return name, parsed.curation[name]
+
+
+def parse(path: Path) -> PipelineFile:
+    """Reads and validates a pipelines file.
+
+    Raises:
+      RecipeError: the file is missing, is no YAML, or holds an unknown key or a wrong value.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"the pipelines file {str(path)!r} can't be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"the pipelines file {str(path)!r} is no YAML: {error}") from error
+    try:
+        return PipelineFile.model_validate(raw or {})
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {_explain(error)}") from error
+
+
+def resolve(
+    name: str, spec: PipelineSpec, settings: Sequence[str] = (), extra: Mapping[str, type[Stage]] | None = None
+) -> Recipe:
+    """Makes the recipe: defaults of the stage, then the language's published ones, then the file's, then `settings`.
+
+    Args:
+      name: the pipeline's name, for errors and the manifest.
+      spec: as parsed.
+      settings: `key=value` (language, seed, publish.*, sample.*) or `stage.key=value`; values are YAML.
+      extra: stages beyond the registry, by name.
+
+    Raises:
+      RecipeError: an unknown stage, key or language, or a value of the wrong kind.
+    """
+    spec = _apply(name, spec, settings)
+    known = {**known_stages(), **(extra or {})}
+    defaults = _language_defaults(name, spec)
+    entries: list[StageEntry] = []
+    steps: list[Step] = []
+    for entry in spec.stages:
+        if entry.name not in known:
+            raise RecipeError(f"{name}: unknown stage {entry.name!r}; known are {', '.join(known)}")
+        if any(step.name == entry.name for step in steps):
+            raise RecipeError(f"{name}: the stage {entry.name!r} stands twice; a stage may stand once")
+        stage = _build(name, entry, known[entry.name], defaults.get(entry.name, {}))
+        entries.append(
+            StageEntry(name=entry.name, enabled=entry.enabled, version=stage.version, params=params(stage))
+        )
+        if entry.enabled:
+            steps.append(Step(entry.name, stage))
+    _check_order(name, steps)
+    deviations = tuple(f"{step.name}: {words}" for step in steps for words in step.stage.deviations())
+    return Recipe(
+        name, spec.description, spec.language, spec.seed, tuple(entries), tuple(steps), spec.publish, spec.sample, deviations
+    )
+
+
+def _check_order(name: str, steps: Sequence[Step]) -> None:
+    """Stages that need text can't stand before `extract`."""
+    at = next((i for i, step in enumerate(steps) if isinstance(step.stage, Extract)), 0)
+    for step in steps[:at]:
+        if step.stage.needs_text:
+            raise RecipeError(f"{name}: the stage {step.name!r} needs a page's text and stands before {steps[at].name!r}")
+
+
+def _apply(name: str, spec: PipelineSpec, settings: Sequence[str]) -> PipelineSpec:
+    """Lays `--set` over the file's values and validates again."""
+    raw = spec.model_dump(mode="json", exclude_unset=True)
+    raw["stages"] = [entry.model_dump(mode="json") for entry in spec.stages]
+    stages = {entry["name"]: entry for entry in raw["stages"]}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {setting!r}: the value is no YAML: {error}") from error
+        head, _, rest = key.partition(".")
+        if not equals or not key:
+            raise RecipeError(f"--set {setting!r}: stage.key=value or key=value was expected")
+        if head in stages and rest == "enabled":
+            stages[head]["enabled"] = value
+        elif head in stages and rest:
+            stages[head]["params"][rest] = value
+        elif head in ("publish", "sample") and rest:
+            raw.setdefault(head, {})[rest] = value
+        elif head in ("language", "seed") and not rest:
+            raw[head] = value
+        else:
+            raise RecipeError(
+                f"--set {setting!r}: {name} has no {key!r}; it has language, seed, publish.*, sample.* "
+                f"and the stages {', '.join(stages)}"
+            )
+    raw["stages"] = [{s["name"]: {**s["params"], "enabled": s["enabled"]}} for s in raw["stages"]]
+    try:
+        return PipelineSpec.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeError(f"{name}: {_explain(error)}") from error
+
+
+def _language_defaults(name: str, spec: PipelineSpec) -> dict[str, dict[str, Any]]:
+    """FineWeb-2's numbers for the recipe's language, by stage."""
+    if not spec.language:
+        return {}
+    try:
+        defaults = fineweb2.stage_defaults(spec.language)
+    except ValueError as error:
+        raise RecipeError(f"{name}: language={spec.language!r}: {error}") from error
+    own = next((entry.params for entry in spec.stages if entry.name == "language"), {})
+    if own.get("model", Language.model) != "glotlid":
+        defaults["language"].pop("min_score", None)  # a threshold of GlotLID's scores says nothing of another model's
+    return defaults
+
+
+def _build(name: str, entry: StageSpec, kind: type[Stage], defaults: Mapping[str, Any]) -> Stage:
+    """A stage instance from defaults and the entry's parameters, each checked against its field's type."""
+    where = f"{name}: {entry.name}"
+    hints = get_type_hints(kind)
+    allowed = [f.name for f in dataclasses.fields(kind) if f.name[0] != "_"]  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in {**{k: v for k, v in defaults.items() if k in allowed}, **entry.params}.items():
+        if key not in allowed:
+            raise RecipeError(f"{where}.{key} = {value!r}: no such parameter; it has {', '.join(allowed) or 'none'}")
+        try:
+            values[key] = TypeAdapter(hints[key]).validate_python(value)
+        except ValidationError as error:
+            raise RecipeError(f"{where}.{key} = {value!r}: {error.errors()[0]['msg']}") from error
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{where}: {error}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault of a validation: its path, value and what was expected."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    allowed = ""
+    if first["type"] == "extra_forbidden":
+        model = {"publish": Publish, "sample": Sample}.get(str(first["loc"][-2]) if len(first["loc"]) > 1 else "")
+        allowed = f"; allowed are {', '.join((model or PipelineSpec).model_fields)}"
+    return f"{where} = {first['input']!r}: {first['msg']}{allowed}"
