@@ -23,7 +23,10 @@ SHARD = pa.schema(
         ("metadata", pa.string()),  # JSON object: what the input had besides
     ]
 )
-"""A published shard, and (without `cluster_size`'s meaning) the documents a sift hands on."""
+"""A published shard."""
+
+DOCS = pa.schema([*SHARD, pa.field("digest", pa.string())])
+"""The documents that one level hands to the next."""
 
 LEDGER = pa.schema(
     [

@@ -1,0 +1,133 @@
+"""Jobs and their markers: the one way in which any phase does work, on any engine, any number of times.
+
+A job is named by a hash of all that decides its output. An attempt writes files named by their content's hash and, last,
+creates the job's marker, which names them; the marker is created exclusively, so that of two live attempts the first
+wins and the other's files are swept at the end. Readers open only what markers name. A job whose marker stands is done.
+"""
+
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from curation.recipe import digest
+from storage.commit import Committed, create_exclusive, replace_atomic
+from storage.paths import exists, join, open_read
+
+
+class JobError(Exception):
+    """A job failed for a reason that more code can't mend: its input, or the storage. One clear line."""
+
+
+class InputError(JobError):
+    """A file of the input can't be read; `--max-failed-files` may forgive it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One unit of work of a phase. Small, picklable; what is large lies in files that it names."""
+
+    id: str
+    index: int
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What a finished job left. `facts` holds counts, bounds and tallies; `files` what was written."""
+
+    job: str
+    files: Mapping[str, Committed]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        content = {"job": self.job, "files": {k: asdict(v) for k, v in self.files.items()}, "facts": self.facts}
+        return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the marker: what a job of the next phase depends on."""
+        return digest(json.loads(self.to_bytes()))
+
+
+class Phase(Protocol):
+    """A kind of job. Instances are pickled to the workers; `setup` and `close` frame their life there."""
+
+    name: str
+    folder: str
+    """Where its markers and files lie: `WORK/name/hash of what the phase depends on`."""
+
+    def setup(self) -> None:
+        """Loads what is heavy, once a worker."""
+
+    def run(self, job: Job) -> Marker:
+        """Does the job and writes its files; the caller creates the marker.
+
+        Raises:
+          JobError: it can't be done; what, where and what to do.
+        """
+
+    def close(self) -> None:
+        """Lets go of what `setup` loaded."""
+
+
+def marker_path(folder: str, job_id: str) -> str:
+    """Where a job's marker lies."""
+    return join(folder, f"{job_id}.json")
+
+
+def read_marker(folder: str, job_id: str) -> Marker | None:
+    """The marker, or None where the job is not done."""
+    path = marker_path(folder, job_id)
+    if not exists(path):
+        return None
+    with open_read(path) as file:
+        raw = json.load(file)
+    return Marker(raw["job"], {k: Committed(**v) for k, v in raw["files"].items()}, raw["facts"])
+
+
+def perform(phase: Phase, job: Job) -> Marker | str:
+    """Does a job unless it is done, and commits it.
+
+    Returns:
+      The marker that stands in the end, be it this attempt's or another's; or, where the job failed, the error's line.
+    """
+    done = read_marker(phase.folder, job.id)
+    if done is not None:
+        return done
+    try:
+        marker = phase.run(job)
+        if create_exclusive(marker_path(phase.folder, job.id), marker.to_bytes()):
+            return marker
+    except (JobError, OSError) as error:
+        _note_failure(phase, job, error)
+        return str(error)
+    done = read_marker(phase.folder, job.id)
+    assert done is not None, "a marker that existed a moment ago is gone"
+    return done
+
+
+def failure(folder: str, job_id: str) -> tuple[str, bool]:
+    """What a failed job said last, and whether its input was to blame; empty where it said nothing."""
+    path = join(folder, f"{job_id}.failed")
+    if not exists(path):
+        return "", False
+    with open_read(path) as file:
+        raw = json.load(file)
+    return raw["error"], raw["input"]
+
+
+def _note_failure(phase: Phase, job: Job, error: Exception) -> None:
+    """Leaves the error's words beside the missing marker. On a full disk there may be no room even for them."""
+    note = {"error": str(error), "input": isinstance(error, InputError), "host": socket.gethostname()}
+    try:
+        replace_atomic(join(phase.folder, f"{job.id}.failed"), json.dumps(note, ensure_ascii=False).encode())
+    except OSError:
+        return
+
+
+def markers(folder: str, ids: Iterator[str]) -> Iterator[Marker | None]:
+    """Markers of the jobs in order, None where one is missing."""
+    return (read_marker(folder, job_id) for job_id in ids)

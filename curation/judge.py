@@ -1,0 +1,220 @@
+"""Document stages, one after the other, over one page: runs inside the supervised child and nowhere else."""
+
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from curation.edits.pii import Pii
+from curation.recipe import Step
+from schemas.recipe import Sample
+from schemas.records import Body, Document, Fault, Measurement, Page
+from schemas.stage import Annotate, Edit, Extract, Rewrite, Rule, Stage
+from storage.registry import Registry
+
+TEXT_STAGE = "read"
+"""The stage that a ledger row names where the page could not be read, whatever the recipe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of a page: the document that goes on, or why it does not."""
+
+    doc: Document | None
+    """None where there is no text to speak of (a fault before or in `extract`)."""
+    stage: str = ""
+    """Where it was dropped; empty where it goes on."""
+    reason: str = ""
+    value: float = 0.0
+    threshold: float = 0.0
+    sampled: bool = False
+    signals: Mapping[str, float] = field(default_factory=dict)
+    """`stage.reason` -> measured value, of every rule that was asked."""
+    dropped_text: str | None = None
+    """The text where this dropped page may belong to the kept sample of dropped ones, after the PII edit."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it goes on."""
+        return not self.stage
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSpec:
+    """What a child builds its `Judge` from. Picklable: stages before `setup`."""
+
+    steps: tuple[Step, ...]
+    sample: Sample
+    seed: int
+    has_text: bool
+    """False where this level ends before `extract`: pages pass without their text."""
+    files: Mapping[str, str]
+    """Model or list -> the sha256 that the driver resolved."""
+
+    def __call__(self) -> "Judge":
+        return Judge(self)
+
+
+def load_stages(steps: tuple[Step, ...], files: Mapping[str, str]) -> tuple[Step, ...]:
+    """Stages ready for use, their models and lists resolved on this machine and checked against the driver's hashes."""
+    registry = Registry()
+    paths = {name: registry.resolve(name, expected=sha) for name, sha in files.items()}
+    return tuple(Step(step.name, step.stage.setup(_subset(step.stage, paths))) for step in steps)
+
+
+def _subset(stage: Stage, paths: Mapping[str, Path]) -> dict[str, Path]:
+    return {name: paths[name] for name in stage.files()}
+
+
+class Judge:
+    """Callable: page or document -> `Judged`. Answers depend on the page alone."""
+
+    def __init__(self, spec: JudgeSpec) -> None:
+        needed = {name for step in spec.steps for name in step.stage.files()}
+        self._steps = load_stages(spec.steps, {name: spec.files[name] for name in sorted(needed)})
+        self._sample = spec.sample
+        self._seed = spec.seed
+        self._has_text = spec.has_text
+        self._extracts = any(isinstance(step.stage, Extract) for step in spec.steps)
+        self._pii = next((s.stage for s in spec.steps if isinstance(s.stage, Pii)), None) or Pii()
+        self._dropped = _LowestHashes(spec.sample.dropped_per_reason)
+
+    def __call__(self, item: Page | Document) -> Judged:
+        sampled = sample_hash(self._seed, item.id) < self._sample.rate * 2**64
+        if isinstance(item, Document):
+            return self._walk(item, None, self._steps, sampled)
+        if item.fault is not None:
+            return Judged(None, TEXT_STAGE, item.fault.reason, item.fault.value, item.fault.threshold)
+        if not self._extracts and self._has_text:
+            plain = plain_text(item)
+            if isinstance(plain, Fault):
+                return Judged(None, TEXT_STAGE, plain.reason, plain.value, plain.threshold)
+            return self._walk(plain, None, self._steps, sampled)
+        return self._walk(as_document(item), item, self._steps, sampled)
+
+    def _walk(self, doc: Document, page: Page | None, steps: tuple[Step, ...], sampled: bool) -> Judged:
+        """Through all stages; a sampled page goes on after its verdict, so that every rule is measured."""
+        verdict: tuple[str, Measurement] | None = None
+        signals: dict[str, float] = {}
+        dropped = doc
+        for step in steps:
+            if isinstance(step.stage, Extract):
+                assert page is not None, "a level that reads documents has no extract stage"
+                made = step.stage.extract(page)
+                if isinstance(made, Fault):
+                    verdict = verdict or (step.name, Measurement(made.reason, made.value, made.threshold, "max"))
+                    break
+                doc = made
+                continue
+            doc, failed = run_stage(step, doc, signals, whole=sampled)
+            if failed is not None and verdict is None:
+                verdict, dropped = (step.name, failed), doc
+                if not sampled:
+                    break
+        if verdict is None:
+            return Judged(doc, sampled=sampled, signals=signals)
+        stage, m = verdict
+        text = self._kept_text(stage, m.reason, dropped)
+        return Judged(replace(dropped, text=""), stage, m.reason, m.value, m.threshold, sampled, signals, text)
+
+    def _kept_text(self, stage: str, reason: str, doc: Document) -> str | None:
+        """The text of a dropped document if it is among the lowest hashes of its reason, or if all are kept."""
+        if not doc.text:
+            return None
+        if self._sample.dropped_texts == "all" or self._dropped.admits((stage, reason), sample_hash(self._seed, doc.id)):
+            return self._pii.edit(doc).text
+        return None
+
+
+def run_stage(
+    step: Step, doc: Document, signals: dict[str, float], *, whole: bool
+) -> tuple[Document, Measurement | None]:
+    """One stage over one document.
+
+    Args:
+      step: anything but `Extract` and `Dedup`.
+      doc: as the stage before left it.
+      signals: filled with what is measured, under `stage.reason`.
+      whole: measure on after the first failure.
+
+    Returns:
+      The document, and the first failed measurement if there is one.
+    """
+    stage = step.stage
+    if isinstance(stage, Edit):
+        return stage.edit(doc), None
+    if isinstance(stage, Annotate):
+        doc = stage.annotate(doc)
+    if isinstance(stage, Rewrite):
+        doc, measurements = stage.rewrite(doc)
+    else:
+        assert isinstance(stage, Rule), f"{step.name!r} is a {type(stage).__name__}, which no document passes through"
+        measurements = stage.measure(doc)  # type: ignore[assignment]
+    first: Measurement | None = None
+    for m in measurements:
+        signals[f"{step.name}.{m.reason}"] = m.value
+        if m.failed and first is None:
+            first = m
+            if not whole:
+                break
+    return doc, first
+
+
+def as_document(page: Page) -> Document:
+    """A page's columns as a document whose text is not known yet."""
+    return Document(
+        "", page.id, page.url, page.path, page.offset, page.dump, page.date, digest=page.digest, metadata=page.metadata
+    )
+
+
+def plain_text(page: Page) -> Document | Fault:
+    """A text page as a document, for recipes without an `extract` stage."""
+    if page.body_kind is not Body.TEXT:
+        return Fault("needs_extract")
+    try:
+        return replace(as_document(page), text=page.body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return Fault("undecodable_bytes", error.start)
+
+
+def sample_hash(seed: int, document_id: str) -> int:
+    """Uniform 64-bit number of (seed, id): who is sampled depends on nothing else."""
+    return xxhash.xxh3_64_intdigest(document_id.encode("utf-8", "surrogatepass"), seed=seed & (2**64 - 1))
+
+
+class _LowestHashes:
+    """Tells whether a hash is among the k lowest seen for its key: what a merged bottom-k sample may still need."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self._heaps: dict[tuple[str, str], list[int]] = {}
+
+    def admits(self, key: tuple[str, str], value: int) -> bool:
+        heap = self._heaps.setdefault(key, [])
+        if len(heap) < self._k:
+            heapq.heappush(heap, -value)
+            return True
+        if self._k and value < -heap[0]:
+            heapq.heapreplace(heap, -value)
+            return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class SignSpec:
+    """What a child builds its signer from."""
+
+    step: Step
+    files: Mapping[str, str]
+
+    def __call__(self) -> Callable[[Document], tuple[NDArray[np.uint64], int]]:
+        from schemas.stage import Dedup
+
+        (step,) = load_stages((self.step,), {name: self.files[name] for name in self.step.stage.files()})
+        stage = step.stage
+        assert isinstance(stage, Dedup)
+        return lambda doc: (stage.keys(doc), stage.priority(doc))

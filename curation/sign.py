@@ -1,0 +1,73 @@
+"""Sign: a task's documents to the bucket keys of the dedup stage that ends their level."""
+
+import base64
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.child import Child, Died
+from curation.documents import read_documents
+from curation.jobs import Job, Marker
+from curation.judge import SignSpec
+from curation.sift import Limits
+from dedup.exchange import FENCES, SignatureWriter
+from schemas.records import Document
+from storage.commit import HashedFile
+
+
+@dataclass
+class Sign:
+    """The phase. A job's payload: `docs`, the documents file."""
+
+    folder: str
+    spec: SignSpec
+    limits: Limits = Limits()
+    name: str = "sign"
+
+    def setup(self) -> None:
+        self._child: Child[Document, tuple[NDArray[np.uint64], int]] = Child(
+            self.spec,
+            memory_bytes=self.limits.memory_bytes,
+            cpu_seconds=self.limits.cpu_seconds,
+            wall_seconds=self.limits.wall_seconds,
+        )
+
+    def close(self) -> None:
+        self._child.close()
+
+    def run(self, job: Job) -> Marker:
+        """One task's documents. See `Phase.run`."""
+        signatures = SignatureWriter()
+        priorities: list[int] = []
+        unsigned: Counter[str] = Counter()
+        for row, (_, signed) in enumerate(self._child.map(read_documents(job.payload["docs"]))):
+            if isinstance(signed, Died):  # it stays, as a document without a duplicate
+                unsigned[signed.reason] += 1
+                signed = np.empty(0, np.uint64), 0
+            keys, priority = signed
+            signatures.add(row, keys)
+            priorities.append(priority)
+        files = {}
+        with HashedFile(self.folder, f"{job.id}.keys", ".bin") as file:
+            counts = signatures.write(file)
+            files["keys"] = file.commit()
+        if any(priorities):
+            with HashedFile(self.folder, f"{job.id}.priorities", ".bin") as file:
+                file.write(np.array(priorities, "<i8").tobytes())
+                files["priorities"] = file.commit()
+        return Marker(job.id, files, {"rows": len(priorities), "unsigned": dict(unsigned), "fences": pack_counts(counts)})
+
+
+def pack_counts(counts: NDArray[np.int64]) -> str:
+    """Keys a fence, shape (4096,), as text for a marker."""
+    return base64.b64encode(zlib.compress(counts.astype("<u4").tobytes(), 9)).decode()
+
+
+def unpack_counts(text: str) -> NDArray[np.int64]:
+    """The inverse of `pack_counts`."""
+    counts = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u4").astype(np.int64)
+    assert counts.shape == (FENCES,), counts.shape
+    return counts
