@@ -10,7 +10,7 @@ Examples are a bottom-k sample: the k pages with the smallest hash of (seed, id)
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
@@ -29,9 +29,6 @@ LANGUAGES = 2_500
 LARGEST_CLUSTERS = 5
 EXCERPT = 400
 """Characters of a page's text that an example shows."""
-
-_SCRUBBED = 1_600
-"""Characters of a page's text handed to `scrub`, so that the excerpt's end cuts no address in two."""
 
 _ID = 200
 """Characters of an id that count."""
@@ -79,8 +76,6 @@ class Tally:
     seed: int = 0
     examples: int = 3
     """How many examples a reason keeps."""
-    scrub: Callable[[str], str] | None = None
-    """Applied to the texts of examples (the PII edit), which must be idempotent; not part of the tally's JSON."""
     pages: int = 0
     kept: int = 0
     characters: int = 0
@@ -132,6 +127,7 @@ class Tally:
         threshold: float,
         language: str = "",
         text: str = "",
+        characters: int = 0,
         language_score: float | None = None,
         quality_score: float | None = None,
         cluster_size: int = 1,
@@ -146,7 +142,8 @@ class Tally:
           value: what was measured.
           threshold: what it was measured against.
           language: its label, empty where it is not known.
-          text: its text, empty where it has none yet; kept only of examples, and then cut.
+          text: what an example shows of it, after the PII edit; needed only where `wants` says so.
+          characters: the length of its whole text, 0 where it has none yet.
           language_score: the label's score, in [0, 1].
           quality_score: the quality stage's score, in [0, 1].
           cluster_size: members of the duplicate cluster that this page stood for, 1 where it stood for none. A dropped
@@ -155,13 +152,17 @@ class Tally:
         self.pages += 1
         reasons = self.dropped_by.setdefault(stage, {})
         reasons[reason] = reasons.get(reason, 0) + 1
-        if text:
-            self.histograms["characters_dropped"].add(len(text))
+        if characters:
+            self.histograms["characters_dropped"].add(characters)
         self._add_scores("dropped", language_score, quality_score)
         self._add_origin(url, language, kept=False)
         page = Example(id, url, language, value, threshold, text)
         self._show((stage, reason), page)
-        self._add_cluster(cluster_size, page)
+        self._add_cluster(cluster_size, page._replace(text=""))  # whether it was given depends on the split
+
+    def wants(self, stage: str, reason: str, id: str) -> bool:  # noqa: A002
+        """Whether a page of this id, dropped so, would be among the examples as they stand: if not, spare its text."""
+        return self._admits(self.shown.get((stage, reason), []), Example(id, "", "", None, None, ""))
 
     def merge(self, other: Self) -> None:
         """Adds another tally to this one.
@@ -251,31 +252,24 @@ class Tally:
 
     def _show(self, key: tuple[str, str], page: Example) -> None:
         shown = self.shown.setdefault(key, [])
-        if len(shown) >= self.examples and (not shown or self._rank(page) > self._rank(shown[-1])):
-            return
-        shown.append(self._cut(page))
-        shown.sort(key=self._order)
-        del shown[self.examples :]
+        if self._admits(shown, page):
+            shown.append(_cut(page))
+            shown.sort(key=self._order)
+            del shown[self.examples :]
+
+    def _admits(self, shown: list[Example], page: Example) -> bool:
+        if len(shown) < self.examples:
+            return True
+        return bool(shown) and self._rank(page) <= self._rank(shown[-1])
 
     def _add_cluster(self, size: int, page: Example) -> None:
         if size < 2:
             return
         self.histograms["cluster_size"].add(size)
         if len(self.clusters) < LARGEST_CLUSTERS or size >= (self.clusters[-1].value or 0):
-            self.clusters.append(self._cut(page._replace(value=size, threshold=None)))
+            self.clusters.append(_cut(page._replace(value=size, threshold=None)))
             self.clusters.sort(key=self._cluster_order)
             del self.clusters[LARGEST_CLUSTERS:]
-
-    def _cut(self, page: Example) -> Example:
-        text = page.text if self.scrub is None else self.scrub(page.text[:_SCRUBBED])
-        return Example(
-            id=_plain(page.id, _ID),
-            url=_plain(page.url, 2_000),
-            language=_plain(page.language, 64),
-            value=_finite(page.value),
-            threshold=_finite(page.threshold),
-            text=_plain(text, EXCERPT),
-        )
 
     def _rank(self, page: Example) -> int:
         return xxhash.xxh3_64_intdigest(_plain(page.id, _ID).encode(), seed=self.seed % 2**64)
@@ -307,6 +301,17 @@ def _registered(host: str) -> str:
     except ValueError:
         found = tld.get_tld(f"http://{host}/", as_object=True, fail_silently=True) if host else None
         return found.fld if isinstance(found, tld.Result) else host
+
+
+def _cut(page: Example) -> Example:
+    return Example(
+        id=_plain(page.id, _ID),
+        url=_plain(page.url, 2_000),
+        language=_plain(page.language, 64),
+        value=_finite(page.value),
+        threshold=_finite(page.threshold),
+        text=_plain(page.text, EXCERPT),
+    )
 
 
 def _plain(text: str, limit: int) -> str:

@@ -37,6 +37,7 @@ def add(tally: Tally, fate: Fate) -> None:
         url=fate.doc.url,
         language=fate.doc.language,
         text=fate.doc.text,
+        characters=len(fate.doc.text),
         value=fate.value,
         threshold=5,
         language_score=fate.doc.language_score,
@@ -158,20 +159,17 @@ def test_another_seed_shows_other_examples() -> None:
     assert first != second
 
 
-def test_scrub_sees_more_than_the_excerpt_and_only_what_is_shown() -> None:
-    seen: list[int] = []
-
-    def scrub(text: str) -> str:
-        seen.append(len(text))
-        return text.replace("a@b.example", "EMAIL")
-
-    tally = Tally(examples=1, scrub=scrub)
-    mail = "x" * (EXCERPT - 5) + "a@b.example" + "y" * 10_000
+def test_only_wanted_texts_are_needed() -> None:
+    lazy, whole = Tally(), Tally()
+    texts = 0
     for i in range(1000):
-        tally.add_dropped("c4", "lorem_ipsum", id=str(i), url="", value=1, threshold=0, text=mail)
-    assert tally.shown[("c4", "lorem_ipsum")][0].text == "x" * (EXCERPT - 5) + "EMAIL"
-    assert len(seen) < 30
-    assert set(seen) == {1600}
+        page = partial(dict, id=str(i), url="", value=1, threshold=0, characters=9000)
+        wanted = lazy.wants("c4", "lorem_ipsum", str(i))
+        texts += wanted
+        lazy.add_dropped("c4", "lorem_ipsum", **page(text=f"text {i}" if wanted else ""))
+        whole.add_dropped("c4", "lorem_ipsum", **page(text=f"text {i}"))
+    assert as_bytes(lazy) == as_bytes(whole)
+    assert 3 <= texts < 40
 
 
 def test_largest_clusters_stay() -> None:
