@@ -1,1 +1,7 @@
-"""Input formats to pages, one format a module."""
+"""Readers: a task of a file in, its pages out, every record of the input accounted for."""
+
+from curation.readers.base import FormatError, Reader
+from curation.readers.limits import Limits
+from curation.readers.registry import VERSION, open_task
+
+__all__ = ["VERSION", "FormatError", "Limits", "Reader", "open_task"]

@@ -1,0 +1,59 @@
+"""What every reader has: an iterable of pages that also tells where it began and ended."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from curation.readers.limits import Limits
+from curation.readers.window import Window
+from schemas.records import Page
+from schemas.tasks import Task
+from storage.paths import open_read
+
+
+class FormatError(OSError):
+    """A file is not of the format that it was taken for; the message names it."""
+
+
+class Reader(ABC):
+    """A task's pages, in the order of their offsets. Iterate once; the attributes grow along.
+
+    Attributes:
+      task: what is read.
+      first: offset of the first member that it took for one; `end` where there was none.
+      end: offset right behind the last member that starts in its range, where the next one should begin; the range's
+        end where no member starts in it, the file's size at the file's end.
+      skipped: records that are no pages, by kind (`request`, `warcinfo`, …).
+      pages: how many pages were given.
+    """
+
+    def __init__(self, task: Task, limits: Limits) -> None:
+        self.task, self.limits = task, limits
+        self.first = self.end = task.start
+        self.skipped: Counter[str] = Counter()
+        self.pages = 0
+
+    def __iter__(self) -> Iterator[Page]:
+        """Yields the pages.
+
+        Raises:
+          OSError: the file can't be read; the storage's own words.
+          FormatError: it is not of the format it was taken for.
+        """
+        with open_read(self.task.source.path) as handle:
+            for page in self._read(handle):
+                self.pages += 1
+                yield page
+
+    @abstractmethod
+    def _read(self, handle: BinaryIO) -> Iterator[Page]:
+        """The pages, from the open file; sets `first`, `end` and `skipped`."""
+
+    def _place(self, offset: int) -> str:
+        """The id of a page that brings none."""
+        return f"{self.task.source.name}@{offset}"
+
+    def _nothing_in_range(self, window: Window) -> None:
+        """Sets the bounds for a range in which nothing starts."""
+        self.first = self.end = min(self.task.end, max(self.task.start, window.size()))

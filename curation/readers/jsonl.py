@@ -1,0 +1,135 @@
+"""JSONL: a line is a page. Plain files are read by ranges, packed ones from their start."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from curation.readers.base import Reader
+from curation.readers.members import PlainMember
+from curation.readers.rows import faulty_row, row_to_page
+from curation.readers.streams import BombError, Stream
+from curation.readers.warc import open_members
+from curation.readers.window import Window
+from schemas.records import Fault, Page
+from schemas.tasks import Compression
+
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    offset: int
+    size: int
+    """With its line break."""
+    content: bytes
+    """Empty where the line is over the limit."""
+
+
+class JsonlReader(Reader):
+    """Pages of a range of a plain file, or of a whole packed one. Offsets count inflated bytes."""
+
+    def _read(self, handle: BinaryIO) -> Iterator[Page]:
+        window = Window(handle)
+        if self.task.start >= self.task.end:
+            return
+        if self.task.source.compression is Compression.NONE:
+            begin = self._first_line(window)
+            if begin < 0:
+                self._nothing_in_range(window)
+                return
+            self.first = begin
+            stream = Stream(lambda at: PlainMember(window, at), begin, None)
+        else:
+            opener, begin = open_members(window, self.task.source.compression)
+            stream = Stream(opener, begin, self.limits, joined=True)
+            begin = 0
+        yield from self._lines(stream, begin)
+        if self.task.source.compression is not Compression.NONE:
+            self.end = window.size()
+
+    def _first_line(self, window: Window) -> int:
+        """Where the first line begins within the range; -1 for none."""
+        if self.task.exact or not self.task.start:
+            return self.task.start
+        broken = window.find(b"\n", self.task.start - 1, self.task.end - 1)
+        return broken + 1 if broken >= 0 else -1
+
+    def _lines(self, stream: Stream, begin: int) -> Iterator[Page]:
+        source, end = self.task.source, begin
+        for line in lines(stream, self.limits.max_line_bytes, begin, self.task.end):
+            end = line.offset + line.size
+            if line.size - 1 > self.limits.max_line_bytes:
+                yield faulty_row(Fault("line_too_long", line.size, self.limits.max_line_bytes), line.offset, source)
+            elif stream.error is not None and stream.ended:
+                break  # the line that the error cut has its row below
+            elif not line.content.strip():
+                self.skipped["blank"] += 1
+            else:
+                yield self._page(line)
+        self.end = end
+        if stream.error is not None:
+            yield faulty_row(self._stream_fault(stream), begin + stream.position, source)
+
+    def _page(self, line: _Line) -> Page:
+        row = parse_line(line.content.removeprefix(_BOM) if line.offset == 0 else line.content)
+        if isinstance(row, Fault):
+            return faulty_row(row, line.offset, self.task.source)
+        return row_to_page(row, line.offset, self.task.source)
+
+    def _stream_fault(self, stream: Stream) -> Fault:
+        if isinstance(stream.error, BombError):
+            return Fault("gzip_bomb", stream.position, self.limits.max_member_bytes)
+        return Fault("damaged_record", stream.position)
+
+
+def lines(stream: Stream, limit: int, begin: int, end: int) -> Iterator[_Line]:
+    """Lines that start before `end`, in constant memory.
+
+    Args:
+      stream: stands at the first line.
+      limit: most bytes of a line that are kept.
+      begin: the first line's offset.
+      end: where no further line may start.
+    """
+    offset, size, parts = begin, 0, list[bytes]()
+    for piece in stream.pieces():
+        at = 0
+        while at < len(piece):
+            broken = piece.find(b"\n", at)
+            stop = broken + 1 if broken >= 0 else len(piece)
+            size += stop - at
+            if size <= limit + 1:
+                parts.append(piece[at:stop])
+            else:
+                parts.clear()
+            at = stop
+            if broken < 0:
+                break
+            yield _Line(offset, size, b"".join(parts))
+            offset, size = offset + size, 0
+            parts.clear()
+            if offset >= end:
+                return
+    if size:
+        yield _Line(offset, size, b"".join(parts))
+
+
+def parse_line(raw: bytes) -> dict[str, Any] | Fault:
+    """The object that a line is, or why it is none."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        return Fault("invalid_utf8", error.start, len(raw))
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):  # ValueError: also numbers of thousands of digits
+        return Fault("bad_json", len(raw))
+    if not isinstance(row, dict):
+        return Fault("bad_json", len(raw))
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:  # half a surrogate pair
+            return Fault("invalid_utf8", error.start, len(raw))
+    return row
