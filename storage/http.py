@@ -1,0 +1,132 @@
+"""Byte ranges over HTTP(S), by `requests`: statuses and headers stay visible, which fsspec's client hides."""
+
+import email.utils
+import importlib.metadata
+import os
+import re
+import threading
+import time
+
+import requests
+import urllib3
+
+from storage.errors import MissingError, StatusError, StorageError
+
+TIMEOUT_S = (10.0, 60.0)
+"""Seconds to connect, and seconds of silence."""
+_SKIP = 16 * 2**20  # bytes read and thrown away where a server does not serve ranges
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_LOCAL = threading.local()
+
+
+def is_http(path: str) -> bool:
+    """Whether this module reads it."""
+    return path.lower().startswith(("http://", "https://"))
+
+
+class HttpStream:
+    """One answer's body, a `storage.resume.RangeStream`."""
+
+    def __init__(self, response: requests.Response, total: int | None) -> None:
+        self._response = response
+        self.total = total
+        head = response.headers
+        self.etag = head.get("ETag", "").strip('"') or head.get("Last-Modified", "")
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes as they came, content encodings left on."""
+        raw: urllib3.HTTPResponse = self._response.raw
+        return raw.read(size, decode_content=False)
+
+    def close(self) -> None:
+        """Gives the connection back, or drops it where bytes are left."""
+        self._response.close()
+
+
+def open_range(url: str, start: int, stop: int | None = None) -> HttpStream:
+    """Asks for bytes [start, stop) of `url`, to its end without `stop`. One request, no second try.
+
+    Raises:
+        MissingError: 404 or 410.
+        StatusError: Any other answer that is not the range.
+        StorageError: The server has no ranges and `start` is too far in to skip.
+        requests.RequestException: No answer.
+    """
+    last = "" if stop is None else str(stop - 1)
+    head = {"Range": f"bytes={start}-{last}", "Accept-Encoding": "identity"}
+    response = _session().get(url, headers=head, stream=True, timeout=TIMEOUT_S)
+    try:
+        return _checked(response, url, start)
+    except (OSError, urllib3.exceptions.HTTPError):
+        response.close()
+        raise
+
+
+def _checked(response: requests.Response, url: str, start: int) -> HttpStream:
+    status = response.status_code
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    total = int(found[3]) if found and found[3] != "*" else None
+    if status == 206 and found and found[1] is not None and int(found[1]) == start:
+        return HttpStream(response, total)
+    if status == 416 and total is not None and start >= total:
+        return HttpStream(response, total)
+    if status == 200:
+        length = response.headers.get("Content-Length", "")
+        stream = HttpStream(response, int(length) if length.isdigit() else None)
+        _skip(stream, url, start)
+        return stream
+    if status in (404, 410):
+        raise MissingError(f"no such file: {url!r} (HTTP {status}); check the URL")
+    raise StatusError(
+        f"HTTP {status} {response.reason} for bytes from {start:,} of {url!r}", status, _retry_after_s(response)
+    )
+
+
+def _skip(stream: HttpStream, url: str, start: int) -> None:
+    if start > _SKIP:
+        raise StorageError(
+            f"the server of {url!r} does not serve byte ranges, and byte {start:,} is too far in to read up to; "
+            "download the file and give its local path"
+        )
+    left = start
+    while left:
+        data = stream.read(min(left, 2**20))
+        if not data:
+            return
+        left -= len(data)
+
+
+def _retry_after_s(response: requests.Response) -> float | None:
+    """Retry-After in seconds; it is a number of them or an HTTP date (RFC 9110, 10.2.3)."""
+    value = response.headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _session() -> requests.Session:
+    """One a thread and process: sessions are neither thread-safe nor sound after a fork."""
+    if getattr(_LOCAL, "pid", None) != os.getpid():
+        session = requests.Session()
+        session.headers["User-Agent"] = f"gristmill/{_version()} python-requests/{requests.__version__}"
+        _LOCAL.session, _LOCAL.pid = session, os.getpid()
+    held: requests.Session = _LOCAL.session
+    return held
+
+
+def close() -> None:
+    """Closes this thread's idle connections."""
+    if getattr(_LOCAL, "pid", None) == os.getpid():
+        _LOCAL.session.close()
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("gristmill")
+    except importlib.metadata.PackageNotFoundError:
+        return "dev"
