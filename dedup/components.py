@@ -23,7 +23,7 @@ class Components:
 
     def __init__(self, n: int) -> None:
         """Begins with n documents, each alone."""
-        self._parents: Numbers = np.arange(n, dtype=np.int32 if n < _INT32_DOCUMENTS else np.int64)
+        self._parents: Numbers = np.arange(n, dtype=np.int32) if n < _INT32_DOCUMENTS else np.arange(n, dtype=np.int64)
 
     def add(self, edges: NDArray[np.int64]) -> None:
         """Unites the ends of each edge; edges have shape (m, 2).

@@ -85,7 +85,7 @@ def encode(keys: Keys, rows: Numbers) -> bytearray:
     starts = _starts(records[:, 0], bits)
     index = np.empty(1 << bits, _GROUP)
     index["rows"] = np.diff(starts)
-    index["check"] = [_check(records[starts[g] : starts[g + 1]], g) for g in range(1 << bits)]
+    index["check"] = [_check(records[starts[g] : starts[g + 1]].data, g) for g in range(1 << bits)]
     _HEAD.pack_into(out, 0, MAGIC, 1, bits, len(order), 0)
     out[_HEAD.size : begin] = index.tobytes()
     out[_UNCHECKED : _HEAD.size] = _head_check(out, begin).to_bytes(8, "little")
@@ -98,7 +98,7 @@ def _starts(sorted_keys: Keys, bits: int) -> NDArray[np.int64]:
     return np.concatenate([[0], np.searchsorted(sorted_keys, fences), [len(sorted_keys)]])
 
 
-def _check(records: NDArray[np.uint64] | bytes, group: int) -> int:
+def _check(records: memoryview, group: int) -> int:
     return xxhash.xxh3_64_intdigest(records, seed=group) & 0xFFFF_FFFF
 
 
@@ -147,10 +147,10 @@ def _open(path: str) -> _Index:
 def _groups(index: _Index, first: int, last: int) -> tuple[Keys, Numbers]:
     """The verified records of groups [first, last)."""
     low, high = (int(index.starts[g]) * ROW_BYTES for g in (first, last))
-    data = index.body[low:high]
+    data = memoryview(index.body)[low:high]
     if len(data) < high - low:
         begin = _HEAD.size + (_GROUP.itemsize << index.bits)
-        data = read_range(index.path, begin + low, high - low)
+        data = memoryview(read_range(index.path, begin + low, high - low))
     for group in range(first, last):
         a, b = (int(index.starts[g]) * ROW_BYTES - low for g in (group, group + 1))
         if _check(data[a:b], group) != index.checks[group]:

@@ -18,8 +18,8 @@ def edges(slices: Iterable[tuple[NDArray[np.uint64], NDArray[np.int64]]]) -> Edg
     edge from each member to the least member of its component. So a document yields at most one edge a range, however
     many buckets of the range it shares with others, and the result depends on the set of pairs alone.
 
-    Memory: the pairs (16 bytes each) and their order (8), twice the pairs while slices are joined: 40 bytes a pair;
-    of pairs that share their key another 56.
+    Memory: 32 bytes a pair (the pairs twice while slices are joined, then pairs, order and ordered keys), of pairs
+    that share their key another 56.
 
     Args:
       slices: keys and document numbers of each file, both of shape (pairs,), in any order. All pairs of a key have to

@@ -73,7 +73,7 @@ class MinHash(Dedup):
         if len(words) < self.n_grams:
             return None
         shingles = SCHEMES[self.scheme](*slices(words, self.n_grams))
-        return _least(shingles, *permutations(self.seed, self.buckets * self.hashes))
+        return least(shingles, *permutations(self.seed, self.buckets * self.hashes))
 
     def keys(self, doc: Document) -> NDArray[np.uint64]:
         """A key a bucket, shape (buckets,), or none, shape (0,).
@@ -106,16 +106,16 @@ def permutations(seed: int, count: int) -> tuple[NDArray[np.uint64], NDArray[np.
 
 
 @numba.njit(cache=True)
-def _least(shingles: NDArray[np.uint64], a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def least(shingles: NDArray[np.uint64], a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Column minima of (shingles * a + b) % (2^61 - 1), the product and sum wrapping at 2^64; shape as `a`."""
     out = np.empty(a.size, np.uint64)
     for j in range(a.size):
-        least = _LARGEST
+        lowest = _LARGEST
         for i in range(shingles.size):
             value = shingles[i] * a[j] + b[j]
             value = (value & MERSENNE_61) + (value >> _61)  # 2^61 is 1 modulo 2^61 - 1
             if value >= MERSENNE_61:
                 value -= MERSENNE_61
-            least = min(least, value)
-        out[j] = least
+            lowest = min(lowest, value)
+        out[j] = lowest
     return out
