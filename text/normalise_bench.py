@@ -13,7 +13,7 @@ from pathlib import Path
 from text.normalise import normalise
 
 
-def main(path: str, field: str = "text", rounds: int = 5) -> None:
+def main(path: str, field: str = "text", *, rounds: int = 5) -> None:
     """Reads `field` of every line of `path` and prints one JSON line."""
     raw = Path(path).read_bytes()
     lines = (gzip.decompress(raw) if path.endswith(".gz") else raw).splitlines()
