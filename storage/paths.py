@@ -9,9 +9,7 @@ import hashlib
 import os
 import posixpath
 import re
-import secrets
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,6 @@ from storage.stores import is_local
 
 __all__ = [
     "FileInfo",
-    "copy",
     "exists",
     "expand",
     "info",
@@ -190,42 +187,6 @@ def remove_tree(path: str) -> None:
             BACKOFF.call(f"removing {path!r}", lambda: fs.rm(inner, recursive=True))
         except FileNotFoundError:
             return
-
-
-def copy(source: str, target: str) -> None:
-    """Copies a file, between stores too; `target` appears whole, in place of what stood there.
-
-    Raises:
-        StorageError: It cannot be read or written.
-    """
-    if is_local(target):
-        place = stores.local(target)
-        fresh = place.with_name(f"{stores.TEMPORARY}{secrets.token_hex(8)}-{os.getpid()}")
-        with stores.told("write", target):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                _fetch(source, fresh)
-                fresh.replace(place)
-            finally:
-                fresh.unlink(missing_ok=True)
-        return
-    fs, inner = _listing(target)
-    if stores.protocol(source) == stores.protocol(target):
-        with stores.told("copy", source):
-            BACKOFF.call(f"copying {source!r}", lambda: fs.copy(stores.remote(source)[1], inner))
-        return
-    with stores.told("copy", source), tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
-        held = stores.local(source) if is_local(source) else Path(folder) / "copy"
-        if not is_local(source):
-            _fetch(source, held)
-        BACKOFF.call(f"writing {target!r}", lambda: fs.put_file(str(held), inner))
-
-
-def _fetch(source: str, place: Path) -> None:
-    with open_read(source) as file, place.open("wb") as fresh:
-        shutil.copyfileobj(file, fresh, 2**20)
-        fresh.flush()
-        os.fsync(fresh.fileno())
 
 
 def _listing(path: str) -> tuple[Any, str]:
