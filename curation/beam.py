@@ -133,7 +133,8 @@ class _ForEachFn(beam.DoFn):
         (self._loaded,) = load_stages((self._step,), self._files)
 
     def process(self, doc: Document) -> Iterator[Any]:
-        doc, failed = run_stage(self._loaded, doc, {}, whole=False)
+        doc, measured = run_stage(self._loaded, doc, whole=False)
+        failed = next((m for m in measured if m.failed), None)
         self._counters[failed.reason if failed else "kept"].inc()
         if failed is None:
             yield doc

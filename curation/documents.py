@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from schemas.records import Document
 from schemas.tables import DOCS
-from storage.commit import Committed, HashedFile
+from storage.commit import Committed
+from storage.hashed import HashedFile
 from storage.paths import open_read
 
 GROUP_BYTES = 16 << 20

@@ -1,7 +1,7 @@
 """Document stages, one after the other, over one page: runs inside the supervised child and nowhere else."""
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from curation.edits.pii import Pii
 from curation.recipe import Step
 from schemas.recipe import Sample
 from schemas.records import Body, Document, Fault, Measurement, Page
-from schemas.stage import Annotate, Edit, Extract, Rewrite, Rule, Stage
+from schemas.stage import Annotate, Dedup, Edit, Extract, Rewrite, Rule, Stage
 from storage.registry import Registry
 
 TEXT_STAGE = "read"
@@ -32,6 +32,8 @@ class Judged:
     value: float = 0.0
     threshold: float = 0.0
     sampled: bool = False
+    characters: int = 0
+    """Of a dropped page's text."""
     signals: Mapping[str, float] = field(default_factory=dict)
     """`stage.reason` -> measured value, of every rule that was asked."""
     dropped_text: str | None = None
@@ -110,7 +112,9 @@ class Judge:
                     break
                 doc = made
                 continue
-            doc, failed = run_stage(step, doc, signals, whole=sampled)
+            doc, measured = run_stage(step, doc, whole=sampled)
+            signals.update((f"{step.name}.{m.reason}", m.value) for m in measured)
+            failed = next((m for m in measured if m.failed), None)
             if failed is not None and verdict is None:
                 verdict, dropped = (step.name, failed), doc
                 if not sampled:
@@ -119,7 +123,8 @@ class Judge:
             return Judged(doc, sampled=sampled, signals=signals)
         stage, m = verdict
         text = self._kept_text(stage, m.reason, dropped)
-        return Judged(replace(dropped, text=""), stage, m.reason, m.value, m.threshold, sampled, signals, text)
+        told = replace(dropped, text="", metadata={})
+        return Judged(told, stage, m.reason, m.value, m.threshold, sampled, len(dropped.text), signals, text)
 
     def _kept_text(self, stage: str, reason: str, doc: Document) -> str | None:
         """The text of a dropped document if it is among the lowest hashes of its reason, or if all are kept."""
@@ -130,38 +135,34 @@ class Judge:
         return None
 
 
-def run_stage(
-    step: Step, doc: Document, signals: dict[str, float], *, whole: bool
-) -> tuple[Document, Measurement | None]:
+def run_stage(step: Step, doc: Document, *, whole: bool) -> tuple[Document, list[Measurement]]:
     """One stage over one document.
 
     Args:
       step: anything but `Extract` and `Dedup`.
       doc: as the stage before left it.
-      signals: filled with what is measured, under `stage.reason`.
       whole: measure on after the first failure.
 
     Returns:
-      The document, and the first failed measurement if there is one.
+      The document, and what was measured; where `whole` is false, nothing behind the first failure.
     """
     stage = step.stage
     if isinstance(stage, Edit):
-        return stage.edit(doc), None
+        return stage.edit(doc), []
     if isinstance(stage, Annotate):
         doc = stage.annotate(doc)
+    measurements: Iterable[Measurement]
     if isinstance(stage, Rewrite):
         doc, measurements = stage.rewrite(doc)
     else:
         assert isinstance(stage, Rule), f"{step.name!r} is a {type(stage).__name__}, which no document passes through"
-        measurements = stage.measure(doc)  # type: ignore[assignment]
-    first: Measurement | None = None
+        measurements = stage.measure(doc)
+    measured = []
     for m in measurements:
-        signals[f"{step.name}.{m.reason}"] = m.value
-        if m.failed and first is None:
-            first = m
-            if not whole:
-                break
-    return doc, first
+        measured.append(m)
+        if m.failed and not whole:
+            break
+    return doc, measured
 
 
 def as_document(page: Page) -> Document:
@@ -212,8 +213,6 @@ class SignSpec:
     files: Mapping[str, str]
 
     def __call__(self) -> Callable[[Document], tuple[NDArray[np.uint64], int]]:
-        from schemas.stage import Dedup
-
         (step,) = load_stages((self.step,), {name: self.files[name] for name in self.step.stage.files()})
         stage = step.stage
         assert isinstance(stage, Dedup)

@@ -34,7 +34,7 @@ def alive(pid: int, started: float) -> bool:
     """Whether that very process runs (and is no zombie)."""
     try:
         process = psutil.Process(pid)
-        return process.create_time() == started and process.status() != psutil.STATUS_ZOMBIE
+        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -13,7 +13,7 @@ from curation.keep import CLUSTER_COLUMNS
 from dedup.components import Components, choose_keepers
 from dedup.exchange import read_slice
 from dedup.match import edges
-from storage.commit import HashedFile
+from storage.hashed import HashedFile
 from storage.paths import open_read
 
 ROWS_PER_GROUP = 100_000

@@ -7,7 +7,7 @@ It writes into `work/`; the driver links finished parts under their final names 
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.edits.pii import Pii
 from curation.documents import from_row, read_tables
 from curation.jobs import Job, Marker
 from curation.judge import sample_hash
@@ -23,8 +24,13 @@ from curation.ledger import DOC_COLUMNS, LedgerLevel, final_rows
 from curation.match import read_list
 from curation.tally import Tally
 from schemas.tables import CLUSTERS, DROPPED_TEXT, LEDGER, SHARD, signals
-from storage.commit import HashedFile
+from storage.hashed import HashedFile
 from storage.paths import open_read
+
+SHOWN = Pii()
+"""What examples of duplicates go through: others had theirs in the child."""
+
+EXAMPLE_CHARACTERS = 1_600
 
 HEAD = ("id", "path", "offset", "sampled")
 
@@ -106,12 +112,41 @@ def _shard(phase: Publish, payload: Mapping[str, Any], facts: dict[str, Any]) ->
 def _ledger(phase: Publish, payload: Mapping[str, Any], facts: dict[str, Any]) -> Iterator[pa.Table]:
     """Ledger rows of consecutive tasks. Payload: `tasks` of {levels, pages, where}."""
     counts: Counter[tuple[str, str, str]] = Counter()
+    tally = Tally(seed=phase.seed, examples=phase.examples)
     for task in payload["tasks"]:
-        table = final_rows([LedgerLevel.from_json(raw) for raw in task["levels"]], task["pages"], task["where"])
+        levels = [LedgerLevel.from_json(raw) for raw in task["levels"]]
+        table = final_rows(levels, task["pages"], task["where"])
+        for level in levels:
+            _tally_duplicates(tally, level)
         columns = (table[name].to_pylist() for name in ("outcome", "stage", "reason"))
         counts.update((outcome, stage or "", reason or "") for outcome, stage, reason in zip(*columns, strict=True))
         yield table
     facts["counts"] = [[*key, n] for key, n in sorted(counts.items())]
+    facts["tally"] = tally.to_json()
+
+
+def _tally_duplicates(tally: Tally, level: LedgerLevel) -> None:
+    """Adds the documents that a level's dedup stage dropped."""
+    mask, sizes = level.kept.mask_and_sizes()
+    if mask is None:
+        return
+    for table in read_tables(level.kept.docs, ~mask, sizes):
+        for row in table.to_pylist():
+            doc = from_row(row)
+            shown = tally.wants(level.dedup, level.reason, doc.id)
+            tally.add_dropped(
+                level.dedup,
+                level.reason,
+                id=doc.id,
+                url=doc.url,
+                value=doc.cluster_size,
+                threshold=1,
+                language=doc.language,
+                text=SHOWN.edit(replace(doc, text=doc.text[:EXAMPLE_CHARACTERS])).text if shown else "",
+                characters=len(doc.text),
+                language_score=doc.language_score if doc.language else None,
+                quality_score=doc.quality_score,
+            )
 
 
 def _clusters(phase: Publish, payload: Mapping[str, Any], facts: dict[str, Any]) -> Iterator[pa.Table]:

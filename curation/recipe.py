@@ -16,7 +16,7 @@ import schemas
 from classifiers.language import Language
 from curation import fineweb2
 from curation.registry import stages as known_stages
-from schemas.manifest import StageEntry
+from schemas.manifest import Manifest, StageEntry
 from schemas.recipe import PipelineFile, PipelineSpec, Publish, Sample, StageSpec
 from schemas.stage import Dedup, Extract, Stage
 
@@ -173,8 +173,12 @@ def resolve(
       RecipeError: an unknown stage, key or language, or a value of the wrong kind.
     """
     spec = _apply(name, spec, settings)
-    known = {**known_stages(), **(extra or {})}
-    defaults = _language_defaults(name, spec)
+    return _assemble(name, spec, {**known_stages(), **(extra or {})}, _language_defaults(name, spec))
+
+
+def _assemble(
+    name: str, spec: PipelineSpec, known: Mapping[str, type[Stage]], defaults: Mapping[str, Mapping[str, Any]]
+) -> Recipe:
     entries: list[StageEntry] = []
     steps: list[Step] = []
     for entry in spec.stages:
@@ -193,6 +197,31 @@ def resolve(
     return Recipe(
         name, spec.description, spec.language, spec.seed, tuple(entries), tuple(steps), spec.publish, spec.sample, deviations
     )
+
+
+def rebuild(manifest: Manifest, extra: Mapping[str, type[Stage]] | None = None) -> Recipe:
+    """The recipe of a finished run, from its manifest.
+
+    Raises:
+      RecipeError: a stage of it is unknown here, or has another version.
+    """
+    entries = tuple(StageSpec(name=e.name, enabled=e.enabled, params=e.params) for e in manifest.stages)
+    spec = PipelineSpec.model_construct(
+        description=manifest.description,
+        seed=manifest.seed,
+        stages=entries,
+        publish=Publish.model_validate(manifest.publish),
+        sample=Sample.model_validate(manifest.sample),
+        language="",
+    )
+    known = {**known_stages(), **(extra or {})}
+    for entry in manifest.stages:
+        if entry.enabled and entry.name in known and known[entry.name].version != entry.version:
+            raise RecipeError(
+                f"{manifest.pipeline}: the stage {entry.name!r} was version {entry.version} in that run and is "
+                f"{known[entry.name].version} here; install gristmill {manifest.gristmill}"
+            )
+    return _assemble(manifest.pipeline, spec, known, {})
 
 
 def _check_order(name: str, steps: Sequence[Step]) -> None:

@@ -9,11 +9,11 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import xxhash
 
@@ -22,14 +22,17 @@ from curation.documents import TableWriter, read_documents, to_row
 from curation.jobs import InputError, Job, Marker
 from curation.judge import Judged, JudgeSpec
 from curation.keep import Kept
-from curation.plan import task_from_json
-from curation.readers import Reader, open_task
+from curation.readers.base import Reader
+from curation.readers.registry import open_task
 from curation.tally import Tally
 from schemas.records import Document, Page
 from schemas.tables import DOCS, DROPPED_TEXT, LEDGER, signals
 from schemas.tasks import Task
 from storage.commit import replace_atomic
 from storage.paths import is_local, join
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 CHILD_STAGE = "child"
 """The stage that a ledger row names where the page killed its worker or met a limit."""
@@ -48,6 +51,21 @@ class Limits:
     wall_seconds: float = 900.0
 
 
+def supervised(build: Callable[[], Callable[[T], R]], limits: Limits) -> Child[T, R]:
+    """A child within the limits; a context manager."""
+    return Child(
+        build,
+        memory_bytes=limits.memory_bytes,
+        cpu_seconds=limits.cpu_seconds,
+        wall_seconds=limits.wall_seconds,
+        describe=_describe,
+    )
+
+
+def _describe(item: object) -> str:
+    return f"{item.id} ({item.path} at {item.offset})" if isinstance(item, Page | Document) else repr(item)[:300]
+
+
 @dataclass
 class Sift:
     """The phase. `signal_names` are the columns that this level can measure."""
@@ -62,19 +80,17 @@ class Sift:
     name: str = "sift"
 
     def setup(self) -> None:
-        self._child: Child[Page | Document, Judged] = Child(
-            self.spec,
-            memory_bytes=self.limits.memory_bytes,
-            cpu_seconds=self.limits.cpu_seconds,
-            wall_seconds=self.limits.wall_seconds,
-        )
+        """Starts the child."""
+        self._child = supervised(self.spec, self.limits)
+        self._child.__enter__()
 
     def close(self) -> None:
-        self._child.close()
+        """Ends it."""
+        self._child.__exit__(None, None, None)
 
     def run(self, job: Job) -> Marker:
         """One task. See `Phase.run`."""
-        task = task_from_json(job.payload["task"])
+        task = Task.from_json(job.payload["task"])
         kept = Kept.from_json(job.payload["kept"]) if job.payload.get("kept") else None
         reader: Reader | None = None
         if self.from_input:
@@ -138,15 +154,20 @@ class _Output:
     def _add_dropped(self, item: Page | Document, judged: Judged) -> None:
         self._ledger.add(ledger_row(item, judged.stage, judged.reason, judged.value, judged.threshold))
         text = judged.dropped_text
+        doc = judged.doc or Document("")
         self._tally.add_dropped(
             judged.stage,
             judged.reason,
             id=item.id,
             url=item.url,
-            language=judged.doc.language if judged.doc else "",
-            text=text or "",
             value=judged.value,
             threshold=judged.threshold,
+            language=doc.language,
+            text=text or "",
+            characters=judged.characters,
+            language_score=doc.language_score if doc.language else None,
+            quality_score=doc.quality_score,
+            cluster_size=doc.cluster_size,
         )
         if text is not None:
             row = {"id": item.id, "url": item.url, "path": item.path, "offset": item.offset, "stage": judged.stage}

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.child import Child, Died
+from curation.child import Died
 from curation.documents import read_documents
 from curation.jobs import Job, Marker
 from curation.judge import SignSpec
-from curation.sift import Limits
+from curation.sift import Limits, supervised
 from dedup.exchange import FENCES, SignatureWriter
-from schemas.records import Document
-from storage.commit import HashedFile
+from storage.hashed import HashedFile
 
 
 @dataclass
@@ -28,15 +27,13 @@ class Sign:
     name: str = "sign"
 
     def setup(self) -> None:
-        self._child: Child[Document, tuple[NDArray[np.uint64], int]] = Child(
-            self.spec,
-            memory_bytes=self.limits.memory_bytes,
-            cpu_seconds=self.limits.cpu_seconds,
-            wall_seconds=self.limits.wall_seconds,
-        )
+        """Starts the child."""
+        self._child = supervised(self.spec, self.limits)
+        self._child.__enter__()
 
     def close(self) -> None:
-        self._child.close()
+        """Ends it."""
+        self._child.__exit__(None, None, None)
 
     def run(self, job: Job) -> Marker:
         """One task's documents. See `Phase.run`."""

@@ -1,0 +1,145 @@
+"""Runs one phase on a Beam runner and comes back whatever happens to the workers.
+
+Locally that is `FnApiRunner`, pinned: `DirectRunner` would first try to download Prism and so run other code on other
+machines. It neither retries nor notices a worker that was killed: it waits for good. So a phase runs in a thread; when a
+worker's end is seen, the others are ended, the thread is left behind, and the driver runs again what has no marker.
+"""
+
+import logging
+import os
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import psutil
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+from curation import lifeline
+from curation.beam import build
+from curation.jobs import Phase
+
+POLL_SECONDS = 0.2
+WORKER_THREAD = "run_worker"
+"""The name of Beam's thread that waits for a worker process; it raises when the worker ends with an error."""
+
+
+class EngineError(Exception):
+    """The engine could not bring a phase to its end; markers say what is done."""
+
+
+class Engine:
+    """How phases are run: on this machine, or wherever Beam's own arguments say.
+
+    Args:
+      workers: processes on this machine; 1 runs in the driver itself.
+      beam_args: what stood after `--`; with `--runner` or a job endpoint among them, Beam decides everything.
+      log: file to which local workers' own output goes.
+    """
+
+    def __init__(self, workers: int, beam_args: Sequence[str] = (), log: Path | None = None) -> None:
+        self._workers = workers
+        self._args = list(beam_args)
+        self._log = log
+        self.abandoned = False
+        """A phase's thread was left behind: end the process by `os._exit`."""
+
+    @property
+    def local(self) -> bool:
+        """Whether the pinned local runner runs the phases."""
+        return not any(arg.split("=")[0] in ("--runner", "--job_endpoint") for arg in self._args)
+
+    def run(self, phase: Phase, plan: str, jobs: int, watch: Callable[[], None] = lambda: None) -> None:
+        """Runs a phase to its end.
+
+        Args:
+          phase: what is done with each job.
+          plan: the jobs file.
+          jobs: how many it holds; a single one needs no worker processes.
+          watch: called a few times a second, for progress.
+
+        Raises:
+          EngineError: a worker died, or the engine reported a failure.
+        """
+        failures: list[str] = []
+        deaths: list[str] = []
+        pipeline = self._pipeline(min(self._workers, jobs))
+        build(pipeline, phase, plan)
+        thread = threading.Thread(target=_run, args=(pipeline, failures), name=f"phase {phase.name}", daemon=True)
+        before = threading.excepthook
+        threading.excepthook = lambda args: deaths.append(str(args.exc_value)) if _is_worker(args) else before(args)
+        try:
+            thread.start()
+            while thread.is_alive() and not deaths:
+                watch()
+                thread.join(POLL_SECONDS)
+        finally:
+            threading.excepthook = before
+            if thread.is_alive():
+                self.abandoned = True
+                _end_workers()
+        if deaths and thread.is_alive():
+            raise EngineError(f"a worker of the phase {phase.name!r} died: {deaths[0]}")
+        if failures:
+            raise EngineError(f"the phase {phase.name!r} failed: {failures[0]}")
+
+    def _pipeline(self, workers: int) -> Any:
+        if not self.local:
+            return beam.Pipeline(options=PipelineOptions(self._args))
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+        lifeline.announce_driver()
+        os.environ["PYTHONSAFEPATH"] = "1"  # `python -m` would else import the user's own folders named like ours
+        mode = "multi_processing" if workers > 1 else "in_memory"
+        modes = [f"--direct_running_mode={mode}", f"--direct_num_workers={max(workers, 1)}"]
+        given = [arg for arg in self._args if not arg.startswith(("--direct_running_mode", "--direct_num_workers"))]
+        chosen = [arg for arg in self._args if arg not in given] or modes
+        environment = SubprocessSDKEnvironment(self._command().encode()) if "multi" in "".join(chosen) else None
+        return beam.Pipeline(runner=FnApiRunner(default_environment=environment), options=PipelineOptions(chosen + given))
+
+    def _command(self) -> str:
+        """The worker's command line; Beam runs it in a shell, which `exec` replaces."""
+        log = shlex.quote(str(self._log)) if self._log else "/dev/null"
+        return f"exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main >>{log} 2>&1"
+
+
+def _run(pipeline: Any, failures: list[str]) -> None:
+    try:
+        pipeline.run().wait_until_finish()
+    except Exception as error:  # noqa: BLE001  # runners raise what they like; the markers decide what is done
+        failures.append(f"{type(error).__name__}: {error}")
+
+
+def _is_worker(args: threading.ExceptHookArgs) -> bool:
+    return args.thread is not None and args.thread.name == WORKER_THREAD
+
+
+def _end_workers() -> None:
+    """Ends the local workers and their children."""
+    processes = [p for p in psutil.Process().children(recursive=True) if p.is_running()]
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(processes, timeout=5)
+
+
+def default_workers() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Polls a condition; whether it came true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True

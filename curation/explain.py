@@ -1,0 +1,128 @@
+"""What became of a page, and every rule's value and margin, by reading it again from its place in the input."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation.child import Died
+from curation.inputs import source_at
+from curation.judge import JudgeSpec, as_document, load_stages, plain_text, run_stage
+from curation.output import Output, OutputError
+from curation.readers.registry import open_task
+from curation.recipe import Recipe, Step
+from curation.sift import Limits, supervised, url_hash
+from schemas.manifest import Manifest
+from schemas.records import Document, Fault, Measurement, Page
+from schemas.stage import Dedup, Extract
+from schemas.tasks import Task
+from storage.paths import listdir, open_read
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What one stage made of the page."""
+
+    stage: str
+    measured: tuple[Measurement, ...] = ()
+    fault: Fault | None = None
+    characters: int = 0
+    """Of the text after the stage."""
+    language: str = ""
+    language_score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Explainer:
+    """Runs every document stage over a page, whatever the verdicts; built in the child."""
+
+    spec: JudgeSpec
+
+    def __call__(self) -> "_Walk":
+        return _Walk(load_stages(self.spec.steps, self.spec.files))
+
+
+class _Walk:
+    def __init__(self, steps: tuple[Step, ...]) -> None:
+        self._steps = steps
+
+    def __call__(self, page: Page) -> list[Explained]:
+        return list(self._walk(page))
+
+    def _walk(self, page: Page) -> Iterator[Explained]:
+        if page.fault is not None:
+            yield Explained("read", fault=page.fault)
+            return
+        extracts = any(isinstance(step.stage, Extract) for step in self._steps)
+        made: Document | Fault = as_document(page) if extracts else plain_text(page)
+        for step in self._steps:
+            if isinstance(made, Fault):
+                break
+            if isinstance(step.stage, Extract):
+                made = step.stage.extract(page)
+                if isinstance(made, Document):
+                    yield Explained(step.name, characters=len(made.text))
+            else:
+                made, measured = run_stage(step, made, whole=True)
+                yield Explained(step.name, tuple(measured), None, len(made.text), made.language, made.language_score)
+        if isinstance(made, Fault):
+            yield Explained("extract", fault=made)
+
+
+def find(output: Output, url: str) -> list[dict[str, Any]]:
+    """Ledger rows of a URL (or of a page id), from the parts whose `url_hash` bounds admit it.
+
+    Raises:
+      OutputError: no page of that URL or id.
+    """
+    rows: list[dict[str, Any]] = []
+    wanted = url_hash(url)
+    for name in listdir(output.at("ledger")):
+        with open_read(output.at("ledger", name)) as file:
+            table = pq.read_table(file)
+        hit = pc.or_(pc.equal(table["url_hash"], wanted), pc.equal(table["id"], url))
+        rows += [row for row in table.filter(hit).to_pylist() if url in (row["url"], row["id"])]
+    if not rows:
+        raise OutputError(f"{output.path!r} has no page with the URL or id {url!r}; give it as the ledger has it")
+    return rows
+
+
+def clusters_of(output: Output, page_id: str) -> list[dict[str, Any]]:
+    """Rows of the clusters that a page belongs to."""
+    rows: list[dict[str, Any]] = []
+    for name in listdir(output.at("clusters")):
+        with open_read(output.at("clusters", name)) as file:
+            table = pq.read_table(file)
+        rows += table.filter(pc.equal(table["id"], page_id)).to_pylist()
+    return rows
+
+
+def measure(row: dict[str, Any], manifest: Manifest, recipe: Recipe) -> list[Explained]:
+    """Reads the page of a ledger row again and measures it by every stage.
+
+    Raises:
+      OutputError: the input is no longer what it was, or the page kills its child.
+    """
+    task = _task(row, manifest)
+    page = next(iter(open_task(task)), None)
+    if page is None or page.offset != row["offset"]:
+        raise OutputError(f"{task.source.path!r} has no page at {row['offset']}: the input changed since the run")
+    steps = tuple(step for step in recipe.steps if not isinstance(step.stage, Dedup))
+    spec = JudgeSpec(steps, recipe.sample, recipe.seed, True, manifest.files_used)
+    with supervised(Explainer(spec), Limits()) as child:
+        ((_, explained),) = child.map([page])
+    if isinstance(explained, Died):
+        raise OutputError(f"the page can't be measured: {explained.reason} ({explained.value:g}, allowed {explained.threshold:g})")
+    return explained
+
+
+def _task(row: dict[str, Any], manifest: Manifest) -> Task:
+    """A task that reads the one record."""
+    entry = next(e for e in manifest.inputs if e.name == row["path"])
+    source = replace(source_at(entry.path), name=entry.name)
+    return Task("explain", 0, source, row["offset"], row["offset"] + 1, exact=True)
+
+
+

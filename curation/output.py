@@ -1,0 +1,106 @@
+"""The output folder: whose it is, and what stands in it."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.manifest import FileEntry, Manifest
+from storage.commit import replace_atomic
+from storage.paths import exists, join, listdir, open_read, remove, remove_tree
+
+FOLDERS = ("shards", "ledger", "clusters", "signals", "dropped")
+RUN = "run.json"
+MANIFEST = "manifest.json"
+TALLY = "tally.json"
+REPORT = "report.html"
+SUCCESS = "_SUCCESS"
+LOCK = ".lock"
+
+
+class OutputError(Exception):
+    """The output folder can't be used as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output folder, local or on an object store."""
+
+    path: str
+
+    def at(self, *parts: str) -> str:
+        """A path below it."""
+        return join(self.path, *parts)
+
+    def claim(self, identity: dict[str, Any]) -> bool:
+        """Makes the folder this run's, or finds that it is already.
+
+        Args:
+          identity: what decides the output (pipeline, recipe hash, inputs), JSON-able.
+
+        Returns:
+          Whether a run with this identity finished here.
+
+        Raises:
+          OutputError: another recipe's or other inputs' output stands here.
+        """
+        if not exists(self.at(RUN)):
+            foreign = [name for name in (*FOLDERS, MANIFEST, SUCCESS) if exists(self.at(name))]
+            if foreign:
+                raise OutputError(
+                    f"{self.path!r} holds {', '.join(foreign)} and no {RUN}: it is not a run's folder; give another --output"
+                )
+            replace_atomic(self.at(RUN), json.dumps(identity, indent=1, ensure_ascii=False).encode())
+            return False
+        found = read_json(self.at(RUN))
+        differ = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
+        if differ:
+            words = "; ".join(f"{key}: {_short(found.get(key))} there, {_short(identity.get(key))} now" for key in differ)
+            raise OutputError(
+                f"{self.path!r} holds the output of another run ({words}); give another --output, or --fresh to start anew"
+            )
+        return exists(self.at(SUCCESS))
+
+    def clear(self, *, work: bool) -> None:
+        """Deletes what runs write here; `work` too where it is this folder's own."""
+        remove(self.at(SUCCESS))
+        for name in (RUN, MANIFEST, TALLY, REPORT):
+            remove(self.at(name))
+        for folder in (*FOLDERS, *(("work",) if work else ())):
+            remove_tree(self.at(folder))
+
+    def sweep(self, folder: str, names: Iterable[str]) -> None:
+        """Removes from a folder what is not among the names."""
+        keep = set(names)
+        for name in listdir(self.at(folder)):
+            if name not in keep:
+                remove(self.at(folder, name))
+
+    def manifest(self) -> Manifest:
+        """The manifest of a finished run.
+
+        Raises:
+          OutputError: there is none.
+        """
+        if not exists(self.at(MANIFEST)):
+            raise OutputError(f"{self.path!r} has no {MANIFEST}: no run finished here")
+        return Manifest.model_validate(read_json(self.at(MANIFEST)))
+
+
+def read_json(path: str) -> Any:
+    """A JSON file's content."""
+    with open_read(path) as file:
+        return json.load(file)
+
+
+def entries(parts: Iterable[tuple[str, str, Any, int]]) -> tuple[FileEntry, ...]:
+    """Manifest entries of (folder, name, committed file, rows)."""
+    return tuple(
+        FileEntry(path=f"{folder}/{name}", sha256=file.sha256, bytes=file.bytes, rows=rows)
+        for folder, name, file, rows in parts
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,150 @@
+"""Runs a phase's jobs until every marker stands, or says which do not and why."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow.parquet as pq
+
+from curation.beam import jobs_table
+from curation.engine import Engine, EngineError
+from curation.jobs import Job, Marker, Phase, failure, read_marker
+from curation.progress import Beat, Progress
+from curation.recipe import digest
+from storage.hashed import HashedFile
+from storage.paths import is_local, join, listdir, open_read
+
+
+class RunFailed(Exception):
+    """The run can't go on: one line a fault. What was committed stays; the same command goes on from there."""
+
+
+@dataclass
+class PhaseRunner:
+    """Runs phases on an engine, under one work folder."""
+
+    engine: Engine
+    work: str
+    retries: int
+    progress: Progress
+    failed_inputs: dict[str, str] = field(default_factory=dict)
+    """Job id -> why its input could not be read."""
+
+    def run(self, phase: Phase, jobs: Sequence[Job], weights: Mapping[str, int] | None = None) -> list[Marker | None]:
+        """Brings a phase to its end.
+
+        Args:
+          phase: what to do.
+          jobs: all of its jobs, done ones included.
+          weights: job id -> how much of the phase's work it is, for progress; default all alike.
+
+        Returns:
+          The markers in the jobs' order; None only for jobs whose input failed (see `failed_inputs`).
+
+        Raises:
+          RunFailed: jobs are left without a marker for another reason.
+        """
+        watch = _Watch(phase, jobs, weights or {}, self.progress, self.heartbeats)
+        pending = [job for job in jobs if job.id not in watch.done()]
+        self.progress.begin(phase.name, len(jobs), len(jobs) - len(pending))
+        trouble = ""
+        for attempt in range(self.retries + 1):
+            if not pending:
+                break
+            if attempt:
+                self.progress.note(f"{phase.name}: try {attempt + 1} of {self.retries + 1} for {len(pending)} jobs; {trouble}")
+            try:
+                self.engine.run(phase, self._plan(phase, pending), len(pending), watch.look)
+                trouble = ""
+            except EngineError as error:
+                trouble = str(error)
+            done = watch.done()
+            pending = [job for job in pending if job.id not in done]
+            trouble = trouble or next((failure(phase.folder, job.id)[0] for job in pending), "")
+        self._settle(phase, pending, trouble)
+        watch.look()
+        return [read_marker(phase.folder, job.id) for job in jobs]
+
+    @property
+    def heartbeats(self) -> str:
+        """Folder for heartbeats; empty where the work folder is remote."""
+        return join(self.work, "heartbeats") if is_local(self.work) else ""
+
+    def _plan(self, phase: Phase, jobs: Sequence[Job]) -> str:
+        """Writes the jobs file; returns its path."""
+        folder = join(self.work, "plans")
+        with HashedFile(folder, phase.name, ".parquet") as file:
+            pq.write_table(jobs_table(jobs), file, compression="zstd")
+            return join(folder, file.commit().name)
+
+    def _settle(self, phase: Phase, pending: Sequence[Job], trouble: str) -> None:
+        """Sorts what is left without a marker into failed inputs and failures of the run."""
+        faults = []
+        for job in pending:
+            words, from_input = failure(phase.folder, job.id)
+            if from_input:
+                self.failed_inputs[job.id] = words
+            else:
+                faults.append(words or trouble or "it ended without a word")
+        if faults:
+            listed = "\n".join(f"  {n} x {words}" if n > 1 else f"  {words}" for words, n in Counter(faults).most_common(5))
+            raise RunFailed(
+                f"{len(faults)} of the jobs of phase {phase.name!r} failed after {self.retries + 1} tries:\n{listed}\n"
+                f"what is done stays done; mend this and give the same command again"
+            )
+
+
+class _Watch:
+    """Looks at markers and heartbeats, for progress."""
+
+    def __init__(
+        self, phase: Phase, jobs: Sequence[Job], weights: Mapping[str, int], progress: Progress, heartbeats: str
+    ) -> None:
+        self._phase, self._progress, self._heartbeats = phase, progress, heartbeats
+        self._weights = {job.id: weights.get(job.id, 1) for job in jobs}
+        self._total = max(sum(self._weights.values()), 1)
+        self._seen: set[str] = set()
+        self._pages = self._kept = 0
+        self._dropped: Counter[str] = Counter()
+
+    def done(self) -> set[str]:
+        """Ids of the jobs whose marker stands."""
+        names = (name.removesuffix(".json") for name in listdir(self._phase.folder) if name.endswith(".json"))
+        return {name for name in names if name in self._weights}
+
+    def look(self) -> None:
+        """Reads what is new and tells it."""
+        done = self.done()
+        for job_id in done - self._seen:
+            marker = read_marker(self._phase.folder, job_id)
+            assert marker is not None, "a listed marker can be read"
+            self._pages += marker.facts.get("pages", 0)
+            self._kept += marker.facts.get("survived", 0)
+            for stage, reasons in marker.facts.get("tally", {}).get("dropped_by", {}).items():
+                self._dropped.update({f"{stage}.{reason}": n for reason, n in reasons.items()})
+        self._seen |= done
+        pages, kept = self._beats(done)
+        share = sum(self._weights[job_id] for job_id in done) / self._total
+        beat = Beat(self._phase.name, len(done), len(self._weights), self._pages + pages, self._kept + kept, share, self._dropped)
+        self._progress.beat(beat)
+
+    def _beats(self, done: set[str]) -> tuple[int, int]:
+        """Pages and kept ones of the tasks under way."""
+        pages = kept = 0
+        for name in listdir(self._heartbeats) if self._heartbeats else ():
+            job_id = name.partition(".")[0]
+            if job_id not in self._weights or job_id in done:
+                continue
+            try:
+                with open_read(join(self._heartbeats, name)) as file:
+                    beat = json.load(file)
+            except OSError:  # its task ended a moment ago
+                continue
+            pages, kept = pages + beat["pages"], kept + beat["kept"]
+        return pages, kept
+
+
+def job_id(*parts: object) -> str:
+    """A job's id: hash of all that decides its output."""
+    return digest(parts)[:20]

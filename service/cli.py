@@ -1,0 +1,91 @@
+"""The `gristmill` command: parses arguments, runs a subcommand, turns known errors into one line and an exit code."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from curation.inputs import InputsError
+from curation.ledger import LedgerError
+from curation.output import OutputError
+from curation.phases import RunFailed
+from curation.recipe import RecipeError
+from curation.registry import StageError
+from service.commands import classifier, demo, explain, models, plan, report, run, sample
+from service.exits import Exit
+from storage.errors import Locked, RegistryError, StorageError
+
+COMMANDS = {
+    "run": run,
+    "demo": demo,
+    "plan": plan,
+    "explain": explain,
+    "report": report,
+    "sample": sample,
+    "models": models,
+    "classifier": classifier,
+}
+
+EPILOG = """\
+first steps:
+  gristmill demo                            the whole way on a built-in crawl, with a report to look at
+  gristmill run fineweb --input 'crawl/*.warc.gz' --output out
+                                            give the same command again to go on after a stop
+  gristmill explain out https://example.org/page
+                                            what became of a page, every rule's value and margin
+
+exit codes: 0 done, 1 failed (the same command goes on), 2 wrong arguments, recipe or inputs, 3 a model or list is
+missing or its checksum wrong, 4 the output folder belongs to another run, 5 another run works on it, 130 interrupted
+"""
+
+EXITS: dict[type[Exception], Exit] = {
+    RunFailed: Exit.FAILED,
+    LedgerError: Exit.FAILED,
+    RecipeError: Exit.USAGE,
+    StageError: Exit.USAGE,
+    InputsError: Exit.USAGE,
+    RegistryError: Exit.MISSING,
+    OutputError: Exit.FOREIGN,
+    Locked: Exit.LOCKED,
+    StorageError: Exit.FAILED,
+    OSError: Exit.FAILED,
+}
+"""Errors that are told in words; anything else is a defect of ours and shows its traceback."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line, without what stands after `--`."""
+    top = argparse.ArgumentParser(
+        prog="gristmill",
+        description="Web pages in, a deduplicated, quality-classified training set and a report out.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"gristmill {version('gristmill')}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        module.add(commands, name)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point; ends the process."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    at = given.index("--") if "--" in given else len(given)
+    args = parser().parse_args(given[:at])
+    args.beam_args = tuple(given[at + 1 :])
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        code = COMMANDS[args.command].main(args)
+    except KeyboardInterrupt:
+        print("\ngristmill: interrupted; what is done stays done, the same command goes on", file=sys.stderr)  # noqa: T201
+        code = Exit.INTERRUPTED
+    except tuple(EXITS) as error:
+        print(f"gristmill: {error}", file=sys.stderr)  # noqa: T201
+        code = next(exit_code for kind, exit_code in EXITS.items() if isinstance(error, kind))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads of an engine whose worker died would keep the process

@@ -1,0 +1,57 @@
+"""`gristmill demo`: the whole way on the built-in crawl."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from classifiers.train import train
+from curation.run import Inputs, Options, run
+from service.commands.run import positive
+from service.exits import Exit
+from service.progress import Face
+from service.sample import write_quality_sets, write_sample
+from service.summary import summary
+
+DESCRIPTION = """\
+Makes the built-in crawl, trains a small quality classifier on labelled texts beside it, runs the pipeline `sample` (every
+stage there is) and draws the report. Give the same command again to go on after a stop.
+"""
+
+
+def add(commands: Any, name: str) -> None:
+    """Declares the arguments."""
+    parser = commands.add_parser(name, help="the whole way on a built-in crawl", description=DESCRIPTION)
+    parser.add_argument("output", metavar="DIR", nargs="?", type=Path, default=Path("demo"), help="default ./demo")
+    parser.add_argument("--pages", type=positive, default=2000, metavar="N")
+    parser.add_argument("--workers", type=positive, metavar="N")
+    parser.add_argument("--fresh", action="store_true")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs it."""
+    console = Console(highlight=False)
+    start = time.monotonic()
+    crawl, model = args.output / "crawl", args.output / "quality.bin"
+    if args.fresh or not (crawl / "truth.jsonl").exists():
+        console.print(f"making a crawl of {args.pages:,} pages in {crawl}")
+        write_sample(crawl, pages=args.pages)
+    if args.fresh or not model.exists():
+        console.print("training a quality classifier on labelled texts")
+        positives, negatives = write_quality_sets(args.output / "labelled")
+        trained = train([str(positives)], [str(negatives)], model)
+        console.print(f"  held out: accuracy {trained.evaluation.accuracy:.3f}, AUC {trained.evaluation.auc:.3f}")
+    with Face() as face:
+        manifest = run(
+            "sample",
+            Inputs(patterns=(f"{crawl}/crawl-data/**/*.warc.gz",)),
+            args.output / "out",
+            settings=[f"quality.model={model}"],
+            options=Options(workers=args.workers, fresh=args.fresh, beam_args=args.beam_args),
+            progress=face,
+        )
+    summary(manifest, str(args.output / "out"), time.monotonic() - start, console)
+    console.print(f"open    file://{(args.output / 'out' / 'report.html').resolve()}")
+    return Exit.OK

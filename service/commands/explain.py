@@ -1,0 +1,74 @@
+"""`gristmill explain`: what became of a page, every rule's value and margin."""
+
+import argparse
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from curation.explain import Explained, clusters_of, find, measure
+from curation.output import Output
+from curation.recipe import rebuild
+from service.exits import Exit
+
+DESCRIPTION = """\
+Says what became of a page of a finished run, and reads it again from the input to give every rule's value, threshold and
+margin (negative where the rule drops it), also of the rules behind the one that dropped it.
+"""
+
+
+def add(commands: Any, name: str) -> None:
+    """Declares the arguments."""
+    parser = commands.add_parser(
+        name, help="what became of a page, and why", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("output", metavar="DIR", help="the output folder of a run")
+    parser.add_argument("url", metavar="URL", help="the page's URL, or its id")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs it."""
+    console = Console(highlight=False)
+    output = Output(args.output)
+    manifest = output.manifest()
+    recipe = rebuild(manifest)
+    for row in find(output, args.url):
+        _fate(console, row)
+        for member in clusters_of(output, row["id"]):
+            role = "the one that stayed" if member["kept"] else f"a duplicate of {member['keeper_id']}"
+            console.print(Text(f"  {member['stage']}: {role}, in a cluster of {member['size']}"))
+        console.print(_table(measure(row, manifest, recipe)))
+    return Exit.OK
+
+
+def _fate(console: Console, row: dict[str, Any]) -> None:
+    console.print(Text(row["url"], style="bold"))
+    console.print(Text(f"  {row['id']}, {row['path']} at {row['offset']}", style="dim"))
+    if row["outcome"] == "kept":
+        console.print(Text("  kept", style="green"))
+        return
+    words = f"  dropped by {row['stage']}: {row['reason']}"
+    if row["value"] is not None:
+        words += f" ({row['value']:g}, threshold {row['threshold']:g})"
+    console.print(Text(words, style="red"))
+
+
+def _table(explained: list[Explained]) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table.add_column("stage")
+    table.add_column("rule")
+    for column in ("value", "threshold", "margin"):
+        table.add_column(column, justify="right")
+    for entry in explained:
+        if entry.fault is not None:
+            fault = entry.fault
+            table.add_row(entry.stage, fault.reason, f"{fault.value:.4g}", f"{fault.threshold:.4g}", "", style="red")
+        elif not entry.measured:
+            table.add_row(entry.stage, Text(f"{entry.characters:,} characters", style="dim"))
+        for i, m in enumerate(entry.measured):
+            sign = "≥" if m.bound == "min" else "≤"
+            stage = entry.stage if i == 0 else ""
+            row = (stage, m.reason, f"{m.value:.4g}", f"{sign} {m.threshold:.4g}", f"{m.margin:+.4g}")
+            table.add_row(*row, style="red" if m.failed else None)
+    return table

@@ -1,0 +1,45 @@
+"""`gristmill models`: models and lists, where they are and whether they are whole."""
+
+import argparse
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from service.exits import Exit
+from storage.registry import Registry
+
+
+def add(commands: Any, name: str) -> None:
+    """Declares the arguments."""
+    parser = commands.add_parser(name, help="models and lists: list, fetch, verify")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("list", help="what there is, and what is here")
+    for action, words in (("fetch", "bring to this machine"), ("verify", "check the sha256 of what is here")):
+        sub = actions.add_parser(action, help=words)
+        sub.add_argument("names", nargs="*", metavar="NAME", help="default: all that can be had")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs it."""
+    registry = Registry()
+    console = Console(highlight=False)
+    if args.action == "list":
+        console.print(_table(registry))
+        return Exit.OK
+    names = args.names or [entry.name for entry in registry.entries() if args.action == "fetch" or registry.status(entry.name).here]
+    for name in names:
+        path = registry.fetch(name) if args.action == "fetch" else registry.verify(name)
+        console.print(f"{name}  {registry.sha256(name)}  {path}", soft_wrap=True)
+    return Exit.OK
+
+
+def _table(registry: Registry) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for column in ("name", "kind", "size", "here", "licence", "what"):
+        table.add_column(column, justify="right" if column == "size" else "left")
+    for entry in registry.entries():
+        status = registry.status(entry.name)
+        size = f"{entry.size / 1e6:,.1f} MB" if entry.size else "?"
+        table.add_row(entry.name, entry.kind, size, "yes" if status.here else "no", entry.licence, entry.description)
+    return table

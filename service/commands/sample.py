@@ -1,0 +1,33 @@
+"""`gristmill sample`: writes the built-in crawl."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from service.commands.run import positive
+from service.exits import Exit
+from service.sample import write_sample
+
+DESCRIPTION = """\
+Writes a small crawl in Common Crawl's shape: some 2,000 pages of invented sites in several languages, with duplicates,
+spam, personal data, odd encodings and damaged records planted. DIR/truth.jsonl says what was planted where.
+"""
+
+
+def add(commands: Any, name: str) -> None:
+    """Declares the arguments."""
+    parser = commands.add_parser(name, help="write the built-in crawl", description=DESCRIPTION)
+    parser.add_argument("output", metavar="DIR", type=Path)
+    parser.add_argument("--pages", type=positive, default=2000, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs it."""
+    truth = write_sample(args.output, pages=args.pages, seed=args.seed)
+    console = Console(highlight=False)
+    console.print(f"{len(truth.pages):,} pages in {args.output}; run them with")
+    console.print(f"  gristmill run fineweb --input '{args.output}/crawl-data/**/*.warc.gz' --output out", soft_wrap=True)
+    return Exit.OK
