@@ -1,7 +1,9 @@
 """What a run reads: files, and the tasks they are cut into."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Format(StrEnum):
@@ -59,3 +61,17 @@ class Task:
     exact: bool = False
     """`start` is known to be a record's beginning (the first task of a file, or one run again to close the chain)."""
     records: tuple[tuple[int, int], ...] = ()
+    pages: int = 0
+    """Read only so many pages; 0 for all."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For a job's payload."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Task":
+        """The inverse of `to_json`, after a journey through JSON."""
+        source = raw["source"]
+        typed = {"format": Format(source["format"]), "compression": Compression(source["compression"])}
+        records = tuple((offset, length) for offset, length in raw["records"])
+        return cls(**{**raw, "source": Source(**{**source, **typed}), "records": records})

@@ -2,6 +2,6 @@
 
 from curation.readers.base import FormatError, Reader
 from curation.readers.limits import Limits
-from curation.readers.registry import VERSION, open_task
+from curation.readers.registry import VERSION, open_task, page_at
 
-__all__ = ["VERSION", "FormatError", "Limits", "Reader", "open_task"]
+__all__ = ["VERSION", "FormatError", "Limits", "Reader", "open_task", "page_at"]

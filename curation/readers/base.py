@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import BinaryIO
 
 from curation.readers.limits import Limits
@@ -41,13 +42,18 @@ class Reader(ABC):
           OSError: the file can't be read; the storage's own words.
           FormatError: it is not of the format it was taken for.
         """
-        with open_read(self.task.source.path) as handle:
-            for page in self._read(handle):
+        with self._open() as handle, closing(self._read(handle)) as pages:
+            for page in pages:
                 self.pages += 1
                 yield page
+                if self.pages == self.task.pages:
+                    return
+
+    def _open(self) -> BinaryIO:
+        return open_read(self.task.source.path)
 
     @abstractmethod
-    def _read(self, handle: BinaryIO) -> Iterator[Page]:
+    def _read(self, handle: BinaryIO) -> Generator[Page]:
         """The pages, from the open file; sets `first`, `end` and `skipped`."""
 
     def _place(self, offset: int) -> str:

@@ -1,7 +1,7 @@
 """JSONL: a line is a page. Plain files are read by ranges, packed ones from their start."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -29,7 +29,7 @@ class _Line:
 class JsonlReader(Reader):
     """Pages of a range of a plain file, or of a whole packed one. Offsets count inflated bytes."""
 
-    def _read(self, handle: BinaryIO) -> Iterator[Page]:
+    def _read(self, handle: BinaryIO) -> Generator[Page]:
         window = Window(handle)
         if self.task.start >= self.task.end:
             return

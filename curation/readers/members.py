@@ -63,7 +63,7 @@ class Member(Protocol):
 
 
 class GzipMember:
-    """A gzip member. Pieces are fed from its start in fixed steps, so what is read never depends on how one got here."""
+    """A gzip member. It is fed from its start in fixed steps, so what is read never depends on how one got there."""
 
     def __init__(self, window: Window, start: int) -> None:
         self.start, self.end = start, -1

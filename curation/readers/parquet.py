@@ -1,6 +1,6 @@
 """Parquet: a row is a page. Row groups are read in small batches, so memory does not grow with them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -17,13 +17,15 @@ BUFFER_BYTES = 1 << 20
 class ParquetReader(Reader):
     """Pages of a range of rows. A page's offset is its row's number in the file."""
 
-    def _read(self, handle: BinaryIO) -> Iterator[Page]:
+    def _read(self, handle: BinaryIO) -> Generator[Page]:
         path = self.task.source.path
         try:
             with pq.ParquetFile(handle, buffer_size=BUFFER_BYTES, pre_buffer=False) as parquet:
                 names = parquet.schema_arrow.names
                 if TEXT not in names:
-                    raise FormatError(f"{path}: no column `{TEXT}`, only {', '.join(names)}; rename the one that holds the text")
+                    raise FormatError(
+                        f"{path}: no column `{TEXT}`, only {', '.join(names)}; rename the one that holds the text"
+                    )
                 yield from self._rows(parquet)
         except pa.ArrowException as error:
             raise FormatError(f"{path}: not readable as Parquet: {error}") from error

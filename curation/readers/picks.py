@@ -1,7 +1,8 @@
 """Single records of a WARC, by offset and length: what an index names. Neighbours share one ranged read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from io import BytesIO
+from typing import BinaryIO
 
 from curation.readers.base import Reader
 from curation.readers.heads import ARC, WARC
@@ -26,8 +27,8 @@ def coalesce(records: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int
     group: list[tuple[int, int]] = []
     for offset, length in records:
         if group:
-            begin, last = group[0][0], max(o + n for o, n in group[-1:])
-            if offset - last > MAX_GAP or offset + length - begin > MAX_READ:
+            begin = group[0][0]
+            if offset - sum(group[-1]) > MAX_GAP or offset + length - begin > MAX_READ:
                 yield group
                 group = []
         group.append((offset, length))
@@ -38,20 +39,17 @@ def coalesce(records: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int
 class PickReader(Reader):
     """Pages of the records that a task lists, each parsed from its own bytes alone."""
 
-    def __iter__(self) -> Iterator[Page]:
-        """See `Reader`; the file is read by ranges and never opened as a whole."""
+    def _open(self) -> BinaryIO:
+        return BytesIO()  # the file is read by ranges and never opened as a whole
+
+    def _read(self, handle: BinaryIO) -> Generator[Page]:
         picked = self.task.records
         self.first, self.end = picked[0][0], sum(picked[-1])
         for group in coalesce(picked):
             begin = group[0][0]
             data = read_range(self.task.source.path, begin, max(map(sum, group)) - begin)
             for offset, length in group:
-                for page in self._record(data[offset - begin : offset - begin + length], offset, length):
-                    self.pages += 1
-                    yield page
-
-    def _read(self, handle: object) -> Iterator[Page]:
-        raise AssertionError("ranges are read instead")
+                yield from self._record(data[offset - begin : offset - begin + length], offset, length)
 
     def _record(self, data: bytes, offset: int, length: int) -> Iterator[Page]:
         source = self.task.source
@@ -64,7 +62,8 @@ class PickReader(Reader):
             stream = Stream(lambda at: PlainMember(window, at), 0, None)
         record = next(records(stream, dialect, self.limits, packed=packed), None)
         if record is None:
-            record = Record(0, None, fault=Fault("truncated_record" if not data else "unreadable_record", len(data), length))
+            reason = "unreadable_record" if data else "truncated_record"
+            record = Record(0, None, fault=Fault(reason, len(data), length))
         kind = skipped_kind(record)
         if kind:
             self.skipped[kind] += 1

@@ -109,7 +109,7 @@ class _Splitter:
             look *= 4
 
     def _skip_rest(self, end: int) -> int:
-        """Passes over the rest of a large block; where lengths are not to be trusted, no further than to a next record."""
+        """Passes over the rest of a large block; where lengths are not to be trusted, only up to a next record."""
         begin = self._stream.position
         if self._false_lengths > self._limits.max_false_lengths:
             self._stream.find(self._dialect.following, LINE_OVERLAP, end)

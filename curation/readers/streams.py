@@ -108,7 +108,7 @@ class Stream:
         """Goes to the pattern's first match that starts before position `limit`; constant memory.
 
         Args:
-          pattern: matched against pieces; `^` in it would match at any piece's start, so it should be anchored by bytes.
+          pattern: anchored by bytes, not by `^`, which would match at any piece's start.
           overlap: longest match, kept from one piece to the next.
           limit: where to give up; None for the stream's end.
 

@@ -1,11 +1,11 @@
 """WARC, WET and ARC: members are found and framed here, heads are parsed by warcio, bodies stay as they are.
 
-What is read from a member's start on depends on the file's bytes alone, never on the range that led there. So a chain of
-ranges in which each begins where the one before ended reads what one pass over the file reads; `curation.plan` closes
-the chain where the first guess of a range was wrong.
+What is read from a member's start on depends on the file's bytes alone, never on the range that led there. So a chain
+of ranges in which each begins where the one before ended reads what one pass over the file reads; `curation.plan`
+closes the chain where the first guess of a range was wrong.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import BinaryIO
 
 from curation.readers.base import FormatError, Reader
@@ -38,7 +38,7 @@ class ArchiveReader(Reader):
 
     A record's offset is that of its member. Where a member holds several, the next ones are numbered on from there
     (+1, +2, …); where already the file's first member does, the file is one stream, read by its first task alone, and
-    offsets count inflated bytes. In a plain file they count the file's bytes.
+    offsets count inflated bytes. In a plain file they count the file's bytes; its ranges must begin at records.
     """
 
     def __init__(self, task: Task, limits: Limits) -> None:
@@ -47,7 +47,7 @@ class ArchiveReader(Reader):
         self._joined = False
         self._base = 0  # inflated bytes before this stream, once the file is known to be one
 
-    def _read(self, handle: BinaryIO) -> Iterator[Page]:
+    def _read(self, handle: BinaryIO) -> Generator[Page]:
         window = Window(handle)
         if self.task.start >= self.task.end:
             return
@@ -55,19 +55,22 @@ class ArchiveReader(Reader):
             yield from self._plain(window)
             return
         self._check_packed(window)
-        opener, start = open_members(window, self.task.source.compression)
+        opener, begin = open_members(window, self.task.source.compression)
         if not self.task.exact and self.task.start:
-            start = self._find(window, opener, self.task.start, self.task.end)
-            if start < 0:
+            self.first = self._find(window, opener, self.task.start, self.task.end)
+            if self.first < 0:
                 self._nothing_in_range(window)
                 return
-        self.first = max(self.task.start, start)
-        yield from self._members(window, opener, self.first)
+        yield from self._members(window, opener, max(self.first, begin))
 
     def _plain(self, window: Window) -> Iterator[Page]:
-        stream = Stream(lambda at: PlainMember(window, at), 0, None)
+        start = self.task.start
+        stream = Stream(lambda at: PlainMember(window, at), start, None)
         for record in records(stream, self._dialect, self.limits, packed=False):
-            yield from self._page(record, record.offset)
+            if start + record.offset >= self.task.end:
+                self.end = start + record.offset
+                return
+            yield from self._page(record, start + record.offset)
         self.end = window.size()
 
     def _check_packed(self, window: Window) -> None:
