@@ -46,10 +46,11 @@ def full_disk(error: OSError, path: str, wanted: int) -> StorageError:
     Args:
         error: What the system said; its errno is one of `NO_SPACE`.
         path: The file that was being written.
-        wanted: Bytes of it so far, those that failed included.
+        wanted: Bytes of it so far, those that failed included; 0 where unknown.
     """
+    size = f" ({wanted:,} bytes wanted so far)" if wanted else ""
     told = StorageError(
-        f"no space left to write {path!r} ({wanted:,} bytes wanted so far): {os.strerror(error.errno or 0)}; "
+        f"no space left to write {path!r}{size}: {os.strerror(error.errno or 0)}; "
         "free space and run the same command again; nothing committed is lost"
     )
     told.errno = error.errno

@@ -1,0 +1,161 @@
+"""Real stores for tests: an S3 server (moto's) and an HTTP server with ranges that fails when told to."""
+
+import re
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What the next answer for a file does instead of serving it whole."""
+
+    status: int = 0
+    """Answers with this status; 0 serves, as far as `cut` allows."""
+    retry_after: str = ""
+    cut: int = -1
+    """Bytes of the body before the connection breaks."""
+
+
+@dataclass
+class HttpFiles:
+    """A server of the files in `folder`: `url/name`, with ranges and ETags."""
+
+    folder: Path
+    url: str = ""
+    ranges: bool = True
+    lengths: bool = True
+    faults: dict[str, list[Fault]] = field(default_factory=dict)
+    """By name; each answer takes one from the front. `*` is for every name."""
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    """(name, Range header) of each request."""
+    etags: dict[str, str] = field(default_factory=dict)
+
+    def next_fault(self, name: str) -> Fault:
+        """Takes the next one."""
+        waiting = self.faults.get(name) or self.faults.get("*") or []
+        return waiting.pop(0) if waiting else Fault()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    files: HttpFiles
+
+    def do_GET(self) -> None:
+        name = self.path.lstrip("/").partition("?")[0]
+        asked = self.headers.get("Range", "")
+        self.files.requests.append((name, asked))
+        fault = self.files.next_fault(name)
+        place = self.files.folder / name
+        if fault.status:
+            return self._empty(fault.status, {"Retry-After": fault.retry_after} if fault.retry_after else {})
+        if not place.is_file():
+            return self._empty(404, {})
+        body = place.read_bytes()
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", asked) if self.files.ranges else None
+        first = int(found[1]) if found else 0
+        last = min(int(found[2]) if found and found[2] else len(body) - 1, len(body) - 1)
+        if found and first >= len(body):
+            return self._empty(416, {"Content-Range": f"bytes */{len(body)}"})
+        self.send_response(206 if found else 200)
+        if found:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(body)}")
+        part = body[first : last + 1]
+        if self.files.lengths:
+            self.send_header("Content-Length", str(len(part)))
+        else:
+            self.close_connection = True
+        self.send_header("ETag", self.files.etags.get(name, f'"{len(body)}-{hash(body)}"'))
+        self.end_headers()
+        try:
+            self.wfile.write(part if fault.cut < 0 else part[: fault.cut])
+        except ConnectionError:  # the client has seen enough
+            self.close_connection = True
+        if fault.cut >= 0:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _empty(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for key, value in {**headers, "Content-Length": "0"}.items():
+            self.send_header(key, value)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class names it)
+        """Silent."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up are part of the tests."""
+
+
+@pytest.fixture
+def http_files(tmp_path: Path) -> Iterator[HttpFiles]:
+    """A running server of an empty folder."""
+    folder = tmp_path / "http"
+    folder.mkdir()
+    files = HttpFiles(folder)
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"files": files}))
+    files.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield files
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@dataclass(frozen=True)
+class S3:
+    """A bucket of a local S3 server."""
+
+    endpoint: str
+    bucket: str
+
+    @property
+    def url(self) -> str:
+        """`s3://bucket`."""
+        return f"s3://{self.bucket}"
+
+
+@pytest.fixture(scope="session")
+def _s3_endpoint() -> Iterator[str]:
+    moto = pytest.importorskip("moto.server", reason="moto's S3 server is not installed (pip install 'moto[server]')")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(_s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """A fresh bucket; the environment leads every client of this process and its children there."""
+    import s3fs
+
+    for key, value in {
+        "AWS_ENDPOINT_URL": _s3_endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(key, value)
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    client = s3fs.S3FileSystem(endpoint_url=_s3_endpoint, skip_instance_cache=True)
+    client.mkdir(bucket)
+    yield S3(_s3_endpoint, bucket)
+    client.rm(bucket, recursive=True)
+    for made in (client, *s3fs.S3FileSystem._cache.values()):
+        if made._s3 is not None:
+            s3fs.S3FileSystem.close_session(made.loop, made._s3)
+    s3fs.S3FileSystem.clear_instance_cache()
