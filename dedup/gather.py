@@ -41,7 +41,7 @@ def gather(files: Sequence[str], bases: Sequence[int], folder: str) -> Committed
 
     Each file is verified in full. The merged file is named by its content, so the same files have the same name.
 
-    Memory: about 60 bytes a pair, the merged file included.
+    Memory: 72 bytes a pair, the merged file included: 470 MB for one of 100 MB.
 
     Args:
       files: signature files, local or URLs.
