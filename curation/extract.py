@@ -1,0 +1,199 @@
+"""The extract stage: a page's bytes to the main text of a document."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, ClassVar, Literal
+
+import trafilatura
+from lxml import etree
+from trafilatura.deduplication import LRUCache
+from trafilatura.settings import LRU_SIZE
+
+from curation import http
+from curation.http import Payload, payload
+from schemas import stage
+from schemas.records import Body, Document, Fault, Page
+from text.encoding import decode
+
+PARSER_DEPTH = 256
+"""libxml2's HTML parser opens no element deeper than this and says nothing: such a tree is a torso."""
+
+_COUNT = etree.XPath("count(//*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extract(stage.Extract):
+    """Finds the main text by trafilatura with FineWeb's settings, or by resiliparse.
+
+    Reference: datatrove 0.10 `Trafilatura` (favor_precision, no comments, deduplicate) behind `WarcReader`, which keeps
+    HTML and XHTML only. A page's text depends on that page alone: trafilatura's cache of segments seen, which is
+    otherwise one a process, is new for each page. Input that already is text passes untouched.
+
+    Deviations: datatrove gives a page 1 s of wall time and drops it silently; here limits that any machine finds the
+    same come first (bytes, elements, depth), sized so that what passes them takes seconds (20,000 elements took 1 to 26
+    s), and the CPU budget of the child process is a backstop. Encodings follow the head's and the page's own
+    declarations, see `text.encoding`.
+
+    Faults: `bad_http_head`, `http_status`, `body_too_large`, `undecodable_body` and `content_type` of `curation.http`;
+    `undecodable_bytes` (no encoding fits), `too_many_elements`, `too_deep` (value: as parsed, at most 256),
+    `extractor_error`, `empty_text` (value: characters).
+    """
+
+    version: ClassVar[int] = 1
+    reasons: ClassVar[tuple[str, ...]] = (
+        *http.REASONS,
+        "undecodable_bytes",
+        "too_many_elements",
+        "too_deep",
+        "extractor_error",
+        "empty_text",
+    )
+
+    engine: Literal["trafilatura", "resiliparse"] = "trafilatura"
+    favour_precision: bool = True
+    deduplicate: bool = True
+    include_comments: bool = False
+    content_types: tuple[str, ...] = http.HTML_TYPES
+    """`text/plain` may be added; such a page's text is taken as it stands."""
+    max_bytes: int = 10_000_000
+    max_elements: int = 20_000
+    max_depth: int = 250
+    min_length: int = 1
+    """Characters of text."""
+
+    def __post_init__(self) -> None:
+        """Refuses what can't be met.
+
+        Raises:
+          ValueError: the depth is beyond the parser's, the engine is not installed, or it does not know an option.
+        """
+        if not 1 <= self.max_depth < PARSER_DEPTH:
+            raise ValueError(f"max_depth = {self.max_depth!r}: 1 to {PARSER_DEPTH - 1}, the parser goes no deeper")
+        if self.engine != "resiliparse":
+            return
+        if find_spec("resiliparse") is None:
+            raise ValueError("engine = 'resiliparse' is an extra: pip install 'gristmill[resiliparse]'")
+        if not (self.favour_precision and self.deduplicate):
+            raise ValueError("favour_precision and deduplicate are trafilatura's: engine = 'resiliparse' knows neither")
+
+    def libraries(self) -> tuple[str, ...]:
+        """The engine and the parser below it, and what guesses encodings."""
+        return (self.engine, "brotli", "charset-normalizer", "lxml", "warcio", "zstandard")
+
+    def deviations(self) -> tuple[str, ...]:
+        """Another engine than FineWeb's."""
+        return ("the main text is found by resiliparse, not trafilatura",) if self.engine == "resiliparse" else ()
+
+    def extract(self, page: Page) -> Document | Fault:
+        """The document, or why there is none. Never raises for what a page holds."""
+        if page.fault is not None:
+            return page.fault
+        text = self._as_it_stands(page) if page.body_kind is Body.TEXT else self._from_payload(page)
+        if isinstance(text, Fault):
+            return text
+        if len(text) < self.min_length:
+            return Fault("empty_text", len(text), self.min_length)
+        shared = {f.name: getattr(page, f.name) for f in _SHARED}
+        return Document(text=text, **shared)
+
+    def _as_it_stands(self, page: Page) -> str | Fault:
+        try:
+            return page.body.decode("utf-8")
+        except UnicodeDecodeError:
+            return Fault("undecodable_bytes")
+
+    def _from_payload(self, page: Page) -> str | Fault:
+        found = payload(page, self.max_bytes, types=self.content_types)
+        if isinstance(found, Fault):
+            return found
+        source = _decoded(found)
+        if isinstance(source, Fault) or found.content_type == http.TEXT_TYPE:
+            return source
+        return self.main_text(source)
+
+    def main_text(self, source: str) -> str | Fault:
+        """The main text of an HTML page, empty where there is none."""
+        try:
+            tree = trafilatura.load_html(source)
+            if tree is None:
+                return ""
+            fault = self._beyond_limits(tree)
+            if fault is not None:
+                return fault
+            return self._engines()[self.engine](tree, source) or ""
+        except _PAGE_ERRORS:
+            return Fault("extractor_error")
+
+    def _beyond_limits(self, tree: Any) -> Fault | None:
+        elements = int(_COUNT(tree))
+        if elements > self.max_elements:
+            return Fault("too_many_elements", elements, self.max_elements)
+        if _deeper_than(self.max_depth)(tree):
+            return Fault("too_deep", depth(tree), self.max_depth)
+        return None
+
+    def _engines(self) -> dict[str, Callable[[Any, str], str | None]]:
+        return {"trafilatura": self._by_trafilatura, "resiliparse": self._by_resiliparse}
+
+    def _by_trafilatura(self, tree: Any, _source: str) -> str | None:
+        text: str | None = trafilatura.extract(
+            tree,
+            favor_precision=self.favour_precision,
+            include_comments=self.include_comments,
+            deduplicate=LRUCache(LRU_SIZE) if self.deduplicate else False,
+        )
+        return text
+
+    def _by_resiliparse(self, _tree: Any, source: str) -> str | None:
+        text: str = _resiliparse()(source, main_content=True, comments=self.include_comments, alt_texts=False)
+        return text.strip()
+
+
+_SHARED = tuple(
+    f for f in dataclasses.fields(Document) if f.name in {field.name for field in dataclasses.fields(Page)}
+)  # fmt: skip
+
+_PAGE_ERRORS = (
+    etree.LxmlError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What trafilatura and lxml raise on hostile pages: none of it is worth a run. MemoryError is the child's affair."""
+
+
+def depth(tree: Any) -> int:
+    """How many elements stand inside each other at most, the root included."""
+    deepest = level = 0
+    for event, _ in etree.iterwalk(tree.getroottree(), events=("start", "end")):
+        level += 1 if event == "start" else -1
+        deepest = max(deepest, level)
+    return deepest
+
+
+@functools.cache
+def _deeper_than(levels: int) -> Callable[[Any], bool]:
+    """An XPath that walks the tree in C: 40 µs a page, where `depth` takes 800."""
+    path: Callable[[Any], bool] = etree.XPath(f"boolean({'/*' * (levels + 1)})")
+    return path
+
+
+def _decoded(found: Payload) -> str | Fault:
+    source = decode(found.body, found.charset, html=found.content_type != http.TEXT_TYPE)
+    return Fault("undecodable_bytes") if source is None else source
+
+
+@functools.cache
+def _resiliparse() -> Callable[..., str]:
+    """Resiliparse's extractor, imported here since it is an extra."""
+    from resiliparse.extract.html2text import extract_plain_text
+
+    found: Callable[..., str] = extract_plain_text
+    return found
