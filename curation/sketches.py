@@ -8,6 +8,7 @@ bound with a known error (Misra & Gries 1982; the merge is that of Agarwal et al
 import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Self
 
 _R10 = (100, 125, 160, 200, 250, 315, 400, 500, 630, 800)
@@ -62,11 +63,17 @@ class Histogram:
         left = share * self.total
         if not self.total:
             return None
-        for low, high, count in zip(self.edges, (*self.edges[1:], self.edges[-1]), self.counts, strict=True):
+        bounds = self.bounds()
+        for (low, high), count in zip(bounds, self.counts, strict=True):
             if count and left <= count:
                 return low + (high - low) * left / count
             left -= count
-        return self.edges[-1]
+        return bounds[-1][1]
+
+    def bounds(self) -> list[tuple[float, float]]:
+        """Lower and upper bound of each bin; the last one is told as if it were as wide as the one before."""
+        end = 2 * self.edges[-1] - self.edges[-2]
+        return list(pairwise((*self.edges, round(end, 6))))
 
     def to_json(self) -> list[int]:
         """The counts, without the zeros at the end."""
