@@ -2,6 +2,6 @@
 
 from service.sample.crawl import write_sample
 from service.sample.quality import write_quality_sets
-from service.sample.truth import PlantedPage, Truth, read_truth
+from service.sample.truth import KINDS, PlantedPage, Truth, read_truth
 
-__all__ = ["PlantedPage", "Truth", "read_truth", "write_quality_sets", "write_sample"]
+__all__ = ["KINDS", "PlantedPage", "Truth", "read_truth", "write_quality_sets", "write_sample"]

@@ -53,14 +53,16 @@ def _with_personal_data(studio: Studio, text: Text, number: int) -> tuple[Text, 
 
 
 def families(studio: Studio, language: str, count: int) -> list[Draft]:
-    """`count` near-duplicates in families of three to five; the first of each is an article of its own."""
+    """`count` near-duplicates in families of two to six; the first of each is an article of its own."""
     drafts: list[Draft] = []
     while len(drafts) < count:
         name = f"{language}-{len(drafts):03d}"
         host, text = studio.article(language)
         original = shingles(text.paragraphs, language)
         drafts.append(studio.page(host, text, Planted(kind="near_duplicate", family=name)))
-        for rate in studio.rng.sample(EDIT_RATES, min(studio.rng.randint(2, 4), count - len(drafts))):
+        left = count - len(drafts)
+        size = min(studio.rng.randint(2, 4), left)
+        for rate in studio.rng.sample(EDIT_RATES, left if left == size + 1 else size):
             edited = _edited(text, rate, studio.rng)
             near = round(similarity(original, shingles(edited.paragraphs, language)), 4)
             planted = Planted(kind="near_duplicate", family=name, edit_rate=rate, similarity=near)

@@ -1,7 +1,6 @@
 """Pages that are hard to read at all: broken markup, empty bodies, files that are no HTML, answers other than 200."""
 
 import dataclasses
-import gzip
 import json
 import random
 import struct
@@ -139,8 +138,6 @@ def nested(studio: Studio, count: int) -> list[Draft]:
             url = f"http://inner.example/{page}"
             inner.response(Draft(kind="inner", url=url, payload=body, content_type="text/html"))
         draft = _file("nested_warc", f"warc/nested-{number}.warc.gz", "application/gzip", bytes(inner.data))
-        if gzip.decompress(draft.payload)[:5] != b"WARC/":
-            raise AssertionError("the nested archive must begin with a WARC record")
         drafts.append(draft)
     return drafts
 

@@ -147,6 +147,10 @@ def policies(studio: Studio, count: int) -> list[Draft]:
     return drafts
 
 
+_MODERN = (hosts.GAZETTE, *(host for host in hosts.ARTICLES["en"] if host.layout in ("blog", "docs", "wiki")))
+"""Sites whose pages an extractor takes line by line, so that a listing's shape survives."""
+
+
 def listings(studio: Studio, count: int) -> list[Draft]:
     """Pages of prose that is too much like a list, a table or a poem; the shapes of `SHAPES` in turn."""
     drafts = []
@@ -154,7 +158,7 @@ def listings(studio: Studio, count: int) -> list[Draft]:
         shape = tuple(SHAPES)[number % len(SHAPES)]
         main = SHAPES[shape](studio)
         text = _en(f"{shape.replace('_', ' ').title()} {number}")
-        host = studio.rng.choice((hosts.GAZETTE, *hosts.ARTICLES["en"]))
+        host = studio.rng.choice(_MODERN)
         planted = Planted(kind="listing", stages=SHORT_TEXT, defects=(shape,))
         drafts.append(studio.page(host, text, planted, main))
     return drafts

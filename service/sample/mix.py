@@ -10,7 +10,7 @@ from service.sample.prose import Text
 from service.sample.warc import DAMAGES, FALSE_LENGTHS
 
 REFERENCE = 2_000
-"""The number of pages for which `COUNTS` is written; other sizes keep its shares, and at least one page a kind."""
+"""The number of pages for which `PARTS` is written; other sizes keep its shares, and at least one page a kind."""
 
 
 def _mixed_languages(studio: Studio, count: int) -> list[Draft]:
@@ -117,6 +117,5 @@ def drafts(studio: Studio, pages: int) -> list[Draft]:
     """All pages, part by part."""
     number = counts(pages)
     made = [draft for name, _, make in PARTS for draft in make(studio, count=number[name])]
-    if len(made) != pages:
-        raise AssertionError(f"the parts made {len(made)!r} pages of {pages!r}")
+    assert len(made) == pages, f"the parts made {len(made)!r} pages of {pages!r}"
     return made

@@ -5,6 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+KINDS = (
+    "article", "near_duplicate", "exact_copy", "url_variant", "thread", "mixed_languages", "adult", "archive", "stub",
+    "spam_keywords", "spam_phrases", "lorem_ipsum", "code", "script_warning", "policy", "listing", "broken_html",
+    "empty", "huge", "nested_warc", "pdf", "image", "json", "feed", "style", "redirect", "not_found", "truncated",
+    "damaged",
+)  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PlantedPage:
@@ -18,7 +25,7 @@ class PlantedPage:
     offset: int
     """Byte at which its gzip member starts."""
     kind: str
-    """`article`, `spam_keywords`, `redirect`, …: a key of `service.sample.mix.COUNTS`."""
+    """What sort of page it is: one of `KINDS`."""
     language: str = ""
     """Language and script of its prose such as `kor_Hang`; empty where there is no prose to speak of."""
     encoding: str = "utf-8"
@@ -32,7 +39,8 @@ class PlantedPage:
     stages: tuple[str, ...] = ()
     """The stages of which one must drop it where it stands in the pipeline; empty where nothing is promised."""
     family: str = ""
-    """Pages that share a family are copies of each other, more or less edited; empty where it is alone."""
+    """Pages that share a family are copies of each other, more or less edited; empty where none was planted (stubs,
+    error pages and spam resemble each other all the same, as they do everywhere)."""
     edit_rate: float = 0.0
     """Share of words that were changed against the family's first page."""
     similarity: float = 1.0
