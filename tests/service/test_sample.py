@@ -157,12 +157,12 @@ def test_each_record_stands_where_the_truth_says(sample: tuple[Path, Truth], mem
 def test_warcio_reads_a_file_record_by_record() -> None:
     writer = Writer(seed=7)
     writer.warcinfo("x.warc.gz")
-    drafts = [Draft(kind="article", url=f"https://a.example/{coding}", payload=b"<p>grist</p>" * 900, coding=coding,
     drafts = [
         Draft(kind="article", url=f"https://a.example/{coding}", payload=b"<p>grist</p>" * 900, coding=coding,
               content_type="text/html")
         for coding in ("", "gzip", "deflate", "chunked", "gzip, chunked")
     ]  # fmt: skip
+    written = [writer.response(draft) for draft in drafts]
     writer.revisit(drafts[0], written[0][0])
     reader = ArchiveIterator(io.BytesIO(bytes(writer.data)), check_digests="raise")
     seen = []
