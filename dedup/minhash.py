@@ -1,9 +1,10 @@
 """Near duplicates by MinHash and banding, equal to the bit to datatrove's for FineWeb and FineWeb-2."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import ClassVar, Literal, Self
 
 import numba
 import numpy as np
@@ -66,6 +67,16 @@ class MinHash(Dedup):
                 raise ValueError(f"minhash.{name} is {getattr(self, name)!r}; it must be at least 1")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"minhash.seed is {self.seed!r}; it must lie within 0 and 2^32 - 1")
+
+    def libraries(self) -> tuple[str, ...]:
+        """What decides about words besides our own code."""
+        kiwi = ("kiwipiepy", "kiwipiepy_model") if segmenter(self.language).name == "kiwi" else ()
+        return ("regex", *kiwi)
+
+    def setup(self, files: Mapping[str, Path]) -> Self:
+        """Itself; a language without a segmenter, or one that isn't installed, is an error here."""
+        segmenter(self.language)
+        return self
 
     def signature(self, text: str) -> NDArray[np.uint64] | None:
         """The least values, shape (buckets * hashes,), bucket by bucket; None for fewer than `n_grams` words."""

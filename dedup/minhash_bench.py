@@ -3,7 +3,7 @@
     python -m dedup.minhash_bench [--texts FILE.jsonl.gz] [--rounds 3]
         [--rensa PYTHON_WITH_RENSA_0.5.0] [--datatrove PYTHON_WITH_DATATROVE_0.10.1]
 
-Data: the `text` column of a JSONL file; without one 300 texts of 822 words drawn from 5,000 made-up ones (Zipf, seed 0).
+Data: the `text` column of a JSONL file; without one 300 texts of 822 words of 5,000 made-up ones (Zipf, seed 0).
 Each peer runs in an interpreter of its own, in turns with ours: rensa from text to signature, with its own, simpler
 normalisation (`[\\W_]+` to blanks, split at white space); datatrove from text to signature. Prints one JSON line: the
 median over rounds for each, our steps, and peers' times over ours.

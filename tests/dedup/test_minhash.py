@@ -172,6 +172,27 @@ def test_contract() -> None:
     assert tuple(SCHEMES) == ("fineweb", "fineweb2")
 
 
+def test_words_of_another_language_make_other_signatures() -> None:
+    text = "we cannot see what they are gonna do"  # English cuts can|not and gon|na
+    english, unicode = MinHash().signature(text), MinHash(language="unicode").signature(text)
+    assert english is not None
+    assert unicode is not None
+    assert english.tolist() != unicode.tolist()
+
+
+def test_the_segmenter_is_asked_for_before_the_first_text() -> None:
+    stage = MinHash()
+    assert stage.setup({}) is stage
+    assert stage.libraries() == ("regex",)
+    with pytest.raises(ValueError, match="'no language'"):
+        MinHash(language="no language").setup({})
+
+
+def test_korean_names_its_libraries() -> None:
+    pytest.importorskip("kiwipiepy", reason="Korean words are an extra")
+    assert MinHash(language="kor_Hang").libraries() == ("regex", "kiwipiepy", "kiwipiepy_model")
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.text())
 def test_any_text_gets_an_answer(text: str) -> None:
