@@ -1,5 +1,6 @@
 """Renders the report: the view through the template, with the style sheet inside, into one file."""
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import jinja2
 
 from curation.report import charts, numbers
-from curation.report.inert import one_line
+from curation.report.inert import one_line, visible
 from curation.report.view import FILE_ROWS, View
 from curation.report.words import Language, Words
 from curation.tally import Tally
@@ -56,10 +57,12 @@ def render(manifest: Manifest, tally: Tally, *, title: str = "", language: Langu
     )
 
 
+@functools.cache
 def _environment(language: Language) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
+        finalize=_harmless,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -74,6 +77,11 @@ def _environment(language: Language) -> jinja2.Environment:
     environment.filters.update(filters)
     environment.globals["percent"] = numbers.percent
     return environment
+
+
+def _harmless(value: Any) -> Any:
+    """Every string that the template writes passes here before it is escaped, whatever the view did with it."""
+    return visible(value) if type(value) is str else value
 
 
 def _parameter(value: Any) -> str:
