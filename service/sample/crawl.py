@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from service.sample.draft import Draft, Studio
+from service.sample.draft import NO_HTML, Draft, Studio
 from service.sample.mix import drafts
 from service.sample.prose import Prose, library_paragraphs
 from service.sample.truth import PlantedPage, Truth
@@ -13,8 +13,6 @@ from service.sample.warc import Writer, gzip_member
 
 DUMP = "CC-MAIN-2026-47"
 FILES = 4
-SPLIT = 2 * 1024 * 1024
-"""Bytes at which small inputs are cut into ranges; the nested archive is laid across the first such cut."""
 REVISITS = 25
 RESERVED = 6
 """Every sixth paragraph of the library is kept back for `write_quality_sets`."""
@@ -52,7 +50,7 @@ def write_sample(folder: Path, *, pages: int = 2000, seed: int = 0) -> Truth:
     records: Counter[str] = Counter()
     for number, name in enumerate(names):
         share = made[number * pages // FILES : (number + 1) * pages // FILES]
-        writer, written = _fill(share, Writer(seed * FILES + number), name, order)
+        writer, written = _fill(share, seed * FILES + number, name, order)
         if number == FILES - 1:
             written[-1] = _cut(writer, written[-1])
         path = folder / name
@@ -72,20 +70,27 @@ def _file_name(number: int) -> str:
     return f"crawl-data/{DUMP}/segments/{segment}/warc/CC-MAIN-20261107001122-20261107031122-{number:05d}.warc.gz"
 
 
-def _fill(share: list[Draft], writer: Writer, name: str, order: random.Random) -> tuple[Writer, list[PlantedPage]]:
-    """Writes one file. A nested archive waits until it straddles a cut, or comes last where the file is too short."""
-    writer.warcinfo(name.rsplit("/", 1)[1])
-    nested = [draft for draft in share if draft.kind == "nested_warc"]
+def _fill(share: list[Draft], seed: int, name: str, order: random.Random) -> tuple[Writer, list[PlantedPage]]:
+    """Writes one file; a nested archive comes to lie across its middle, where a planner of equal ranges cuts it."""
     plain = [draft for draft in share if draft.kind != "nested_warc"]
-    revisited = set(order.sample(range(len(plain)), min(REVISITS // FILES + 1, len(plain) // 4)))
+    nested = [draft for draft in share if draft.kind == "nested_warc"]
+    again = {draft.url for draft in order.sample(plain, min(REVISITS // FILES + 1, len(plain) // 4))}
+    writer, rows = _written(plain + nested, seed, name, again)
+    if nested:
+        reach = (len(writer.data) - sum(len(draft.payload) for draft in nested)) // 2
+        before = sum(row.offset < reach for row in rows[: len(plain)])
+        writer, rows = _written([*plain[:before], *nested, *plain[before:]], seed, name, again)
+    return writer, rows
+
+
+def _written(share: list[Draft], seed: int, name: str, again: set[str]) -> tuple[Writer, list[PlantedPage]]:
+    writer = Writer(seed)
+    writer.warcinfo(name.rsplit("/", 1)[1])
     rows = []
-    for number, draft in enumerate(plain):
-        if nested and len(writer.data) + len(nested[0].payload) // 2 > SPLIT:
-            rows.append(_write(writer, nested.pop(), name))
+    for draft in share:
         rows.append(_write(writer, draft, name))
-        if number in revisited:
+        if draft.url in again:
             writer.revisit(draft, rows[-1].id)
-    rows += [_write(writer, draft, name) for draft in nested]
     return writer, rows
 
 
@@ -98,4 +103,4 @@ def _write(writer: Writer, draft: Draft, name: str) -> PlantedPage:
 def _cut(writer: Writer, last: PlantedPage) -> PlantedPage:
     """Ends the file in the middle of its last response, as a broken download does."""
     del writer.data[last.offset + (len(writer.data) - last.offset) // 2 :]
-    return dataclasses.replace(last, defects=(*last.defects, "cut_record"), stages=(), phrase="")
+    return dataclasses.replace(last, defects=(*last.defects, "cut_record"), stages=NO_HTML, phrase="")

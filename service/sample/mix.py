@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from service.sample import articles, broken, junk
-from service.sample.draft import Draft, Planted, Studio
+from service.sample.draft import NO_HTML, Draft, Planted, Studio
 from service.sample.prose import Text
 from service.sample.warc import DAMAGES, FALSE_LENGTHS
 
@@ -31,7 +31,7 @@ def _damaged(studio: Studio, count: int) -> list[Draft]:
     for number in range(count):
         host, text = studio.article("en")
         name = names[number % len(names)]
-        draft = studio.page(host, text, Planted(kind="damaged", defects=(name,)))
+        draft = studio.page(host, text, Planted(kind="damaged", stages=NO_HTML, defects=(name,)))
         drafts.append(dataclasses.replace(draft, damage=name, coding=""))
     return drafts
 
