@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from storage import stores
+from storage import paths, stores
 from storage.commit import opened
 from storage.reads import BACKOFF, open_read
 from storage.stores import is_local
@@ -24,11 +24,13 @@ def place(source: str, target: str) -> None:
             return
         fs, inner = stores.remote(target)
         if is_local(source):
+            paths.info(source)
             BACKOFF.call(f"writing {target!r}", lambda: fs.put_file(str(stores.local(source)), inner))
             return
         other, source_inner = stores.remote(source)
         if other is fs:  # one client, so one store
-            BACKOFF.call(f"copying {target!r}", lambda: fs.cp_file(source_inner, inner))
+            with stores.told("copy", source):
+                BACKOFF.call(f"copying {source!r}", lambda: fs.cp_file(source_inner, inner))
             return
         with open_read(source) as file, opened(target) as (held, _):
             shutil.copyfileobj(file, held, 1 << 20)

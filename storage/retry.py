@@ -43,6 +43,7 @@ _NETWORK = (
     urllib3.exceptions.ProtocolError,
     urllib3.exceptions.TimeoutError,
     aiohttp.ClientError,
+    botocore.exceptions.ConnectionError,
     botocore.exceptions.HTTPClientError,
 )
 _FINAL = (requests.exceptions.SSLError, FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError)

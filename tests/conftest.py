@@ -49,28 +49,30 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name = self.path.lstrip("/").partition("?")[0]
-        asked = self.headers.get("Range", "")
-        self.files.requests.append((name, asked))
+        self.files.requests.append((name, self.headers.get("Range", "")))
         fault = self.files.next_fault(name)
         place = self.files.folder / name
         if fault.status:
-            return self._empty(fault.status, {"Retry-After": fault.retry_after} if fault.retry_after else {})
-        if not place.is_file():
-            return self._empty(404, {})
-        body = place.read_bytes()
-        found = re.fullmatch(r"bytes=(\d+)-(\d*)", asked) if self.files.ranges else None
+            self._empty(fault.status, {"Retry-After": fault.retry_after} if fault.retry_after else {})
+        elif not place.is_file():
+            self._empty(404, {})
+        else:
+            self._serve(name, place.read_bytes(), fault)
+
+    def _serve(self, name: str, body: bytes, fault: Fault) -> None:
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if self.files.ranges else None
         first = int(found[1]) if found else 0
         last = min(int(found[2]) if found and found[2] else len(body) - 1, len(body) - 1)
         if found and first >= len(body):
-            return self._empty(416, {"Content-Range": f"bytes */{len(body)}"})
+            self._empty(416, {"Content-Range": f"bytes */{len(body)}"})
+            return
         self.send_response(206 if found else 200)
         if found:
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(body)}")
         part = body[first : last + 1]
         if self.files.lengths:
             self.send_header("Content-Length", str(len(part)))
-        else:
-            self.close_connection = True
+        self.close_connection = fault.cut >= 0 or not self.files.lengths
         self.send_header("ETag", self.files.etags.get(name, f'"{len(body)}-{hash(body)}"'))
         self.end_headers()
         try:
@@ -78,7 +80,6 @@ class _Handler(BaseHTTPRequestHandler):
         except ConnectionError:  # the client has seen enough
             self.close_connection = True
         if fault.cut >= 0:
-            self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def _empty(self, status: int, headers: dict[str, str]) -> None:
@@ -96,6 +97,12 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up are part of the tests."""
+
+
+@pytest.fixture
+def make_fault() -> type[Fault]:
+    """The class, which tests cannot import from here."""
+    return Fault
 
 
 @pytest.fixture
