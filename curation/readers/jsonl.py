@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from curation.readers.base import Reader
 from curation.readers.members import PlainMember
 from curation.readers.rows import faulty_row, row_to_page
-from curation.readers.streams import BombError, Stream
+from curation.readers.streams import BombError, Stream, reason
 from curation.readers.warc import open_members
 from curation.readers.window import Window
 from schemas.records import Fault, Page
@@ -22,8 +22,8 @@ class _Line:
     offset: int
     size: int
     """With its line break."""
-    content: bytes
-    """Empty where the line is over the limit."""
+    content: bytes | None
+    """Without its line break; None where it is over the limit."""
 
 
 class JsonlReader(Reader):
@@ -59,28 +59,25 @@ class JsonlReader(Reader):
         source, end = self.task.source, begin
         for line in lines(stream, self.limits.max_line_bytes, begin, self.task.end):
             end = line.offset + line.size
-            if line.size - 1 > self.limits.max_line_bytes:
+            if stream.error is not None:
+                end = line.offset  # the line that the error cut has its row below
+            elif line.content is None:
                 yield faulty_row(Fault("line_too_long", line.size, self.limits.max_line_bytes), line.offset, source)
-            elif stream.error is not None and stream.ended:
-                break  # the line that the error cut has its row below
             elif not line.content.strip():
                 self.skipped["blank"] += 1
             else:
-                yield self._page(line)
-        self.end = end
+                yield self._page(line.content, line.offset)
         if stream.error is not None:
-            yield faulty_row(self._stream_fault(stream), begin + stream.position, source)
+            had = begin + stream.position - end
+            bound = self.limits.max_member_bytes if isinstance(stream.error, BombError) else 0
+            yield faulty_row(Fault(reason(stream.error), had, bound), end, source)
+        self.end = end
 
-    def _page(self, line: _Line) -> Page:
-        row = parse_line(line.content.removeprefix(_BOM) if line.offset == 0 else line.content)
+    def _page(self, content: bytes, offset: int) -> Page:
+        row = parse_line(content.removeprefix(_BOM) if offset == 0 else content)
         if isinstance(row, Fault):
-            return faulty_row(row, line.offset, self.task.source)
-        return row_to_page(row, line.offset, self.task.source)
-
-    def _stream_fault(self, stream: Stream) -> Fault:
-        if isinstance(stream.error, BombError):
-            return Fault("gzip_bomb", stream.position, self.limits.max_member_bytes)
-        return Fault("damaged_record", stream.position)
+            return faulty_row(row, offset, self.task.source)
+        return row_to_page(row, offset, self.task.source)
 
 
 def lines(stream: Stream, limit: int, begin: int, end: int) -> Iterator[_Line]:
@@ -97,22 +94,22 @@ def lines(stream: Stream, limit: int, begin: int, end: int) -> Iterator[_Line]:
         at = 0
         while at < len(piece):
             broken = piece.find(b"\n", at)
-            stop = broken + 1 if broken >= 0 else len(piece)
+            stop = broken if broken >= 0 else len(piece)
             size += stop - at
-            if size <= limit + 1:
+            if size <= limit:
                 parts.append(piece[at:stop])
             else:
                 parts.clear()
-            at = stop
+            at = stop + 1
             if broken < 0:
                 break
-            yield _Line(offset, size, b"".join(parts))
-            offset, size = offset + size, 0
+            yield _Line(offset, size + 1, b"".join(parts) if size <= limit else None)
+            offset, size = offset + size + 1, 0
             parts.clear()
             if offset >= end:
                 return
     if size:
-        yield _Line(offset, size, b"".join(parts))
+        yield _Line(offset, size, b"".join(parts) if size <= limit else None)
 
 
 def parse_line(raw: bytes) -> dict[str, Any] | Fault:

@@ -123,13 +123,17 @@ class GzipMember:
         self._error.__cause__ = cause
         deflate, position, seen = zlib.decompressobj(-zlib.MAX_WBITS), self._body, 0
         kept: list[bytes] = []
+        step = _SALVAGE_FEED
         while position < self._fed and not deflate.eof:
-            feed = self._window.view(position, min(_SALVAGE_FEED, self._fed - position))
-            position += len(feed)
+            before = deflate.copy()
             try:
-                piece = deflate.decompress(feed)
+                piece = deflate.decompress(self._window.view(position, step))
             except zlib.error:
-                break
+                if step == 1:
+                    break
+                deflate, step = before, 1
+                continue
+            position += step
             kept.append(piece[max(0, self._inflated - seen) :])
             seen += len(piece)
         salvaged = b"".join(kept)
@@ -149,22 +153,25 @@ class ZstdMember:
         inflater = zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=_ZSTD_WINDOW)
         self._frame = inflater.decompressobj()
         self._feed(start, head)
+        self._last = False  # the last block is behind
 
     def read(self) -> bytes:
         """See `Member`."""
-        while self.end < 0:
+        while not self._last:
             head = bytes(self._window.view(self.consumed, 3))
             if len(head) < 3:
                 raise CutError(f"the file ends inside the Zstandard frame at {self.start}")
             packed = int.from_bytes(head, "little")
-            last, kind, size = packed & 1, packed >> 1 & 3, packed >> 3
-            size = 3 + (1 if kind == 1 else size) + (self._checksum if last else 0)
+            size = 3 + (1 if packed >> 1 & 3 == 1 else packed >> 3)
             piece = self._feed(self.consumed, size)
             self.consumed += size
-            if last:
-                self.end = self.consumed
+            self._last = bool(packed & 1)
             if piece:
                 return piece
+        if self.end < 0:
+            self._feed(self.consumed, self._checksum)
+            self.consumed += self._checksum
+            self.end = self.consumed
         return b""
 
     def _feed(self, position: int, size: int) -> bytes:
@@ -172,7 +179,7 @@ class ZstdMember:
         if len(view) < size:
             raise CutError(f"the file ends inside the Zstandard frame at {self.start}")
         try:
-            return self._frame.decompress(view)
+            return self._frame.decompress(view) if size else b""
         except zstandard.ZstdError as error:
             raise DamagedError(f"bad data in the Zstandard frame at {self.start}: {error}") from error
 
@@ -224,7 +231,7 @@ def skippable(window: Window, position: int) -> int:
 def _gzip_body(window: Window, start: int) -> int:
     """Where the deflate data of the member at `start` begins."""
     head = bytes(window.view(start, 10))
-    if len(head) < 10 and GZIP_MAGIC.startswith(head[:3]):
+    if 0 < len(head) < 10 and GZIP_MAGIC.startswith(head[:3]):
         raise CutError(f"the file ends inside the header of the gzip member at {start}")
     if head[:3] != GZIP_MAGIC or head[3] & 0xE0:
         raise DamagedError(f"no gzip member begins at {start}: {head!r}")
@@ -243,7 +250,7 @@ def _gzip_body(window: Window, start: int) -> int:
 def _zstd_header(window: Window, start: int) -> tuple[int, int]:
     """Sizes of the frame's header and of its checksum (RFC 8878, 3.1.1.1)."""
     head = bytes(window.view(start, 5))
-    if len(head) < 5 and ZSTD_MAGIC.startswith(head[:4]):
+    if 0 < len(head) < 5 and ZSTD_MAGIC.startswith(head[:4]):
         raise CutError(f"the file ends inside the header of the Zstandard frame at {start}")
     if head[:4] != ZSTD_MAGIC or head[4] & 8:
         raise DamagedError(f"no Zstandard frame begins at {start}: {head!r}")

@@ -61,7 +61,7 @@ class PickReader(Reader):
         else:
             stream = Stream(lambda at: PlainMember(window, at), 0, None)
         record = next(records(stream, dialect, self.limits, packed=packed), None)
-        if record is None:
+        if record is None or not data:
             reason = "unreadable_record" if data else "truncated_record"
             record = Record(0, None, fault=Fault(reason, len(data), length))
         kind = skipped_kind(record)

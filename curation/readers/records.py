@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from curation.readers.heads import LINE_OVERLAP, Dialect, Head, head_size, parse_head
 from curation.readers.limits import Limits
-from curation.readers.members import CutError
-from curation.readers.streams import BombError, Stream
+from curation.readers.streams import BombError, Stream, reason
 from schemas.records import Fault
 
 _BREAKS = b"\r\n"
@@ -143,7 +142,7 @@ class _Splitter:
         self._false_lengths += 1
         stream.seek(max(offset, begin - 1))
         found = stream.find(self._dialect.following, LINE_OVERLAP)
-        actual = stream.position - begin
+        actual = stream.position - begin - (3 if found >= 0 else 4)  # without the line breaks behind the block
         if found < 0 and stream.error is not None:
             return self._told(Record(offset, head, fault=self._stream_fault(actual, max(length, 0))))
         return Record(offset, head, fault=Fault("false_length", length, max(actual, 0)))
@@ -165,11 +164,9 @@ class _Splitter:
     def _stream_fault(self, had: int, wanted: int = 0, *, known: bool = True) -> Fault:
         """What the stream's error means for the record that it spoilt, of whose block `had` bytes were there."""
         error = self._stream.error
-        if isinstance(error, BombError):
-            return Fault("gzip_bomb", had, self._limits.max_member_bytes)
-        if isinstance(error, CutError):
-            return Fault("truncated_record", had, wanted)
-        return Fault("damaged_record" if known else "unreadable_record", had, wanted)
+        assert error is not None, "asked only where there is one"
+        bomb = isinstance(error, BombError)
+        return Fault(reason(error, known=known), had, self._limits.max_member_bytes if bomb else wanted)
 
 
 def _leading_breaks(ahead: bytes) -> int:

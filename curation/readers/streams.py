@@ -4,11 +4,20 @@ import re
 from collections.abc import Callable, Iterator
 
 from curation.readers.limits import Limits
-from curation.readers.members import DamagedError, Member, MemberError
+from curation.readers.members import CutError, DamagedError, Member, MemberError
 
 
 class BombError(MemberError):
     """More came out of a member than any honest one holds."""
+
+
+def reason(error: MemberError, *, known: bool = True) -> str:
+    """The ledger's name for what an error did to a record; `known` tells whether the record's head was read."""
+    if isinstance(error, BombError):
+        return "gzip_bomb"
+    if isinstance(error, CutError):
+        return "truncated_record"
+    return "damaged_record" if known else "unreadable_record"
 
 
 OpenMember = Callable[[int], Member]
@@ -41,6 +50,15 @@ class Stream:
         self._member: Member | None = None
         self._ended = False
         self._next = self._start
+
+    def join(self) -> None:
+        """Makes one stream of this member and those that follow."""
+        self.joined = True
+        if self._ended and self.error is None:
+            try:
+                self._ended = not self._follows()
+            except MemberError as error:
+                self.error = error
 
     @property
     def position(self) -> int:

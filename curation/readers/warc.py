@@ -107,7 +107,8 @@ class ArchiveReader(Reader):
                 break
             yield from self._page(record, position + number)
             if position == 0 and number == 0 and self._another(stream):
-                self._joined = stream.joined = True
+                self._joined = True
+                stream.join()
         if self._joined:
             self._base += stream.position + (stream.error is not None)  # past the offset of what the error spoilt
 
