@@ -16,7 +16,6 @@ _MARKS = 4
 
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _WEB_ADDRESS = re.compile(r"https?://[!-~]+", re.IGNORECASE)
-_LABEL = re.compile(r"([a-z]{2,3})(?:_([A-Z][a-z]{3}))?")
 
 
 def visible(text: str) -> str:
@@ -52,12 +51,6 @@ def link(url: str) -> str:
     except ValueError:
         return ""
     return url if parts.hostname and "@" not in parts.netloc else ""
-
-
-def language_tag(label: str) -> str:
-    """A language label (`kor_Hang`, `ko`) as a `lang` attribute's value, `und` where it is none."""
-    match = _LABEL.fullmatch(label)
-    return "-".join(part for part in match.groups() if part) if match else "und"
 
 
 def _sign(char: str, category: str) -> str:

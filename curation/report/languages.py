@@ -1,5 +1,7 @@
 """Names of the languages that a web crawl is mostly made of; any other keeps its label."""
 
+import re
+
 _NAMES = """
 eng en English 영어
 kor ko Korean 한국어
@@ -97,9 +99,23 @@ def _table(column: int) -> dict[str, str]:
     return {code: row[column] for row in rows for code in row[:2]}
 
 
+_LABEL = re.compile(r"([a-z]{2,3})(?:_([A-Z][a-z]{3}))?")
+_SHORTEST = _table(1)
 _BY_CODE: dict[str, dict[str, str]] = {"en": _table(2), "ko": _table(3)}
 
 
 def language_name(label: str, language: str) -> str:
     """The name of the language labelled so (`kor_Hang`, `kor`, `ko`), in English or Korean; "" where none is here."""
     return _BY_CODE[language].get(label.split("_", 1)[0].split("-", 1)[0], "")
+
+
+def language_tag(label: str) -> str:
+    """A language label (`kor_Hang`, `ko`) as a `lang` attribute's value (`ko-Hang`, `ko`), `und` where it is none.
+
+    Browsers choose fonts by it, and know a language only by its shortest code (RFC 5646, 2.2.1).
+    """
+    match = _LABEL.fullmatch(label)
+    if match is None:
+        return "und"
+    code, script = match.groups()
+    return "-".join(part for part in (_SHORTEST.get(code, code), script) if part)

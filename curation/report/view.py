@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from curation.report import numbers
-from curation.report.inert import language_tag, link, one_line, visible
-from curation.report.languages import language_name
+from curation.report.inert import link, one_line, visible
+from curation.report.languages import language_name, language_tag
 from curation.report.plots import Flow, funnel
 from curation.report.words import Words
 from curation.sketches import HeavyHitters
