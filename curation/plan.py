@@ -118,9 +118,9 @@ def _row_cuts(source: Source, size: int) -> list[int]:
     cuts, row = [0], 0
     for rows in groups:
         row += rows
-        if row * ranges >= total * len(cuts):
+        if row > cuts[-1] and row * ranges >= total * len(cuts):
             cuts.append(row)
-    return cuts if cuts[-1] == total and total else [*cuts, total]
+    return cuts if cuts[-1] == total > 0 else [*cuts, total]
 
 
 def close_chain(tasks: Sequence[Task], bounds: Sequence[tuple[int, int]]) -> list[Task]:

@@ -23,6 +23,7 @@ class Window:
         self._base = 0
         self._data = b""
         self._at: int | None = None  # where the file stands, None where that is not known
+        self._size: int | None = None  # once its end was seen
 
     def view(self, position: int, size: int) -> memoryview:
         """Up to `size` bytes from `position` on; fewer only where the file ends."""
@@ -54,6 +55,7 @@ class Window:
         while have < size:
             part = self._handle.read(max(self._block, size - have))
             if not part:
+                self._size = position + have if have else self._size
                 break
             parts.append(part)
             have += len(part)
@@ -62,6 +64,7 @@ class Window:
 
     def size(self) -> int:
         """The file's size."""
-        end = self._handle.seek(0, io.SEEK_END)
-        self._at = None
-        return end
+        if self._size is None:
+            self._size = self._handle.seek(0, io.SEEK_END)
+            self._at = None
+        return self._size
