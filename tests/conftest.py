@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from storage.stores import remote
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
@@ -140,18 +142,21 @@ class S3:
 @pytest.fixture(scope="session")
 def _s3_endpoint() -> Iterator[str]:
     moto = pytest.importorskip("moto.server", reason="moto's S3 server is not installed (pip install 'moto[server]')")
+    s3fs = pytest.importorskip("s3fs")
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
+    for client in s3fs.S3FileSystem._cache.values():  # else each is an unclosed session at exit
+        if client._s3 is not None:
+            s3fs.S3FileSystem.close_session(client.loop, client._s3)
+    s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
 
 
 @pytest.fixture
 def s3(_s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     """A fresh bucket; the environment leads every client of this process and its children there."""
-    import s3fs
-
     for key, value in {
         "AWS_ENDPOINT_URL": _s3_endpoint,
         "AWS_ACCESS_KEY_ID": "test",
@@ -161,11 +166,7 @@ def s3(_s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     }.items():
         monkeypatch.setenv(key, value)
     bucket = f"test-{uuid.uuid4().hex[:12]}"
-    client = s3fs.S3FileSystem(endpoint_url=_s3_endpoint, skip_instance_cache=True)
+    client, _ = remote(f"s3://{bucket}")
     client.mkdir(bucket)
     yield S3(_s3_endpoint, bucket)
     client.rm(bucket, recursive=True)
-    for made in (client, *s3fs.S3FileSystem._cache.values()):
-        if made._s3 is not None:
-            s3fs.S3FileSystem.close_session(made.loop, made._s3)
-    s3fs.S3FileSystem.clear_instance_cache()

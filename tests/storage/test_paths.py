@@ -230,6 +230,7 @@ def test_unknown_protocols_are_named() -> None:
 
 
 def test_without_credentials_s3_says_so(s3: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"{s3.endpoint}/")  # another client than that of the other tests
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
