@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,7 +12,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.records import Document
-from schemas.tables import DOCS
 from storage.commit import Committed
 from storage.hashed import HashedFile
 from storage.paths import open_read
@@ -57,6 +57,8 @@ class TableWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with suppress(OSError):  # an open writer would write its footer when it is collected
+            self._writer.close()
         self._file.discard()
 
 
@@ -105,7 +107,10 @@ def from_row(row: dict[str, Any]) -> Document:
 
 
 def read_tables(
-    path: str, keep: NDArray[np.bool_] | None = None, sizes: NDArray[np.int32] | None = None, columns: Sequence[str] | None = None
+    path: str,
+    keep: NDArray[np.bool_] | None = None,
+    sizes: NDArray[np.int32] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Iterator[pa.Table]:
     """Row groups of a documents file.
 
@@ -127,7 +132,9 @@ def read_tables(
             yield table if keep is None else table.filter(pa.array(keep[rows]))
 
 
-def read_documents(path: str, keep: NDArray[np.bool_] | None = None, sizes: NDArray[np.int32] | None = None) -> Iterator[Document]:
+def read_documents(
+    path: str, keep: NDArray[np.bool_] | None = None, sizes: NDArray[np.int32] | None = None
+) -> Iterator[Document]:
     """The documents of a file one by one; arguments as `read_tables`."""
     for table in read_tables(path, keep, sizes):
         for batch in table.to_batches(max_chunksize=256):

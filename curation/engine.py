@@ -1,8 +1,9 @@
 """Runs one phase on a Beam runner and comes back whatever happens to the workers.
 
-Locally that is `FnApiRunner`, pinned: `DirectRunner` would first try to download Prism and so run other code on other
-machines. It neither retries nor notices a worker that was killed: it waits for good. So a phase runs in a thread; when a
-worker's end is seen, the others are ended, the thread is left behind, and the driver runs again what has no marker.
+Locally that is `FnApiRunner`, pinned: `DirectRunner` would first try to download Prism and so run other code on
+other machines. It neither retries nor notices a worker that was killed: it waits for good. So a phase runs in a
+thread; when a worker's end is seen, the others are ended, the thread is left behind, and the driver runs again what
+has no marker.
 """
 
 import logging
@@ -10,14 +11,13 @@ import os
 import shlex
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import psutil
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
@@ -26,6 +26,7 @@ from curation.beam import build
 from curation.jobs import Phase
 
 POLL_SECONDS = 0.2
+MODE = "--direct_running_mode"
 WORKER_THREAD = "run_worker"
 """The name of Beam's thread that waits for a worker process; it raises when the worker ends with an error."""
 
@@ -95,15 +96,19 @@ class Engine:
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
         lifeline.announce_driver()
         os.environ["PYTHONSAFEPATH"] = "1"  # `python -m` would else import the user's own folders named like ours
-        mode = "multi_processing" if workers > 1 else "in_memory"
-        modes = [f"--direct_running_mode={mode}", f"--direct_num_workers={max(workers, 1)}"]
-        given = [arg for arg in self._args if not arg.startswith(("--direct_running_mode", "--direct_num_workers"))]
-        chosen = [arg for arg in self._args if arg not in given] or modes
-        environment = SubprocessSDKEnvironment(self._command().encode()) if "multi" in "".join(chosen) else None
-        return beam.Pipeline(runner=FnApiRunner(default_environment=environment), options=PipelineOptions(chosen + given))
+        options = PipelineOptions(self._args)
+        direct = options.view_as(DirectOptions)
+        given = direct.direct_running_mode if any(MODE in arg for arg in self._args) else ""
+        processes = given == "multi_processing" or (not given and workers > 1)
+        if not given:
+            direct.direct_num_workers = max(workers, 1)
+        if processes:  # what Beam's own multi_processing does, with our command line and its output in a file
+            direct.direct_running_mode = "in_memory"
+        environment = SubprocessSDKEnvironment.from_command_string(self._command()) if processes else None
+        return beam.Pipeline(runner=FnApiRunner(default_environment=environment), options=options)
 
     def _command(self) -> str:
-        """The worker's command line; Beam runs it in a shell, which `exec` replaces."""
+        """The worker's command line; Beam runs it in a shell, which `exec` replaces by the worker."""
         log = shlex.quote(str(self._log)) if self._log else "/dev/null"
         return f"exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main >>{log} 2>&1"
 
@@ -133,13 +138,3 @@ def _end_workers() -> None:
 def default_workers() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Polls a condition; whether it came true in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True

@@ -13,7 +13,7 @@ from curation.judge import JudgeSpec, as_document, load_stages, plain_text, run_
 from curation.output import Output, OutputError
 from curation.readers.registry import open_task
 from curation.recipe import Recipe, Step
-from curation.sift import Limits, supervised, url_hash
+from curation.sift import DEFAULT_LIMITS, supervised, url_hash
 from schemas.manifest import Manifest
 from schemas.records import Document, Fault, Measurement, Page
 from schemas.stage import Dedup, Extract
@@ -111,10 +111,12 @@ def measure(row: dict[str, Any], manifest: Manifest, recipe: Recipe) -> list[Exp
         raise OutputError(f"{task.source.path!r} has no page at {row['offset']}: the input changed since the run")
     steps = tuple(step for step in recipe.steps if not isinstance(step.stage, Dedup))
     spec = JudgeSpec(steps, recipe.sample, recipe.seed, True, manifest.files_used)
-    with supervised(Explainer(spec), Limits()) as child:
+    with supervised(Explainer(spec), DEFAULT_LIMITS) as child:
         ((_, explained),) = child.map([page])
     if isinstance(explained, Died):
-        raise OutputError(f"the page can't be measured: {explained.reason} ({explained.value:g}, allowed {explained.threshold:g})")
+        raise OutputError(
+            f"the page can't be measured: {explained.reason} ({explained.value:g}, allowed {explained.threshold:g})"
+        )
     return explained
 
 
@@ -123,6 +125,3 @@ def _task(row: dict[str, Any], manifest: Manifest) -> Task:
     entry = next(e for e in manifest.inputs if e.name == row["path"])
     source = replace(source_at(entry.path), name=entry.name)
     return Task("explain", 0, source, row["offset"], row["offset"] + 1, exact=True)
-
-
-

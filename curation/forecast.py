@@ -11,7 +11,7 @@ from curation.child import Died
 from curation.judge import Judged, JudgeSpec
 from curation.readers.registry import open_task
 from curation.recipe import Recipe
-from curation.sift import Limits, supervised
+from curation.sift import DEFAULT_LIMITS, supervised
 from schemas.tasks import Task
 
 SHARD_BYTES_PER_CHARACTER = 0.55
@@ -76,7 +76,9 @@ class Forecast:
         return round((self.text_bytes * SHARD_BYTES_PER_CHARACTER * 2 + 168 * self.kept + 90 * self.pages) * self.scale)
 
 
-def forecast(recipe: Recipe, files: dict[str, str], tasks: Sequence[Task], pages: int = 300, spread: int = 4) -> Forecast:
+def forecast(
+    recipe: Recipe, files: dict[str, str], tasks: Sequence[Task], pages: int = 300, spread: int = 4
+) -> Forecast:
     """Runs `pages` pages from `spread` tasks through the first level that knows their text.
 
     Args:
@@ -91,7 +93,7 @@ def forecast(recipe: Recipe, files: dict[str, str], tasks: Sequence[Task], pages
     spec = JudgeSpec(steps, recipe.sample, recipe.seed, True, files)
     chosen = [tasks[len(tasks) * i // spread] for i in range(spread)] if len(tasks) > spread else list(tasks)
     me = psutil.Process()
-    with supervised(spec, Limits()) as child:
+    with supervised(spec, DEFAULT_LIMITS) as child:
         judged, spans = [], 0
         start: float | None = None
         for task in chosen:

@@ -1,8 +1,9 @@
 """Jobs and their markers: the one way in which any phase does work, on any engine, any number of times.
 
-A job is named by a hash of all that decides its output. An attempt writes files named by their content's hash and, last,
-creates the job's marker, which names them; the marker is created exclusively, so that of two live attempts the first
-wins and the other's files are swept at the end. Readers open only what markers name. A job whose marker stands is done.
+A job is named by a hash of all that decides its output. An attempt writes files named by their content's hash and,
+last, creates the job's marker, which names them; the marker is created exclusively, so that of two live attempts the
+first wins and the other's files are swept at the end. Readers open only what markers name. A job whose marker stands
+is done.
 """
 
 import json

@@ -130,7 +130,9 @@ class Judge:
         """The text of a dropped document if it is among the lowest hashes of its reason, or if all are kept."""
         if not doc.text:
             return None
-        if self._sample.dropped_texts == "all" or self._dropped.admits((stage, reason), sample_hash(self._seed, doc.id)):
+        if self._sample.dropped_texts == "all" or self._dropped.admits(
+            (stage, reason), sample_hash(self._seed, doc.id)
+        ):
             return self._pii.edit(doc).text
         return None
 

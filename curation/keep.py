@@ -56,7 +56,7 @@ class Kept:
         with open_read(self.clusters) as file, pq.ParquetFile(file) as parquet:
             for group in range(parquet.num_row_groups):
                 bounds = parquet.metadata.row_group(group).column(0).statistics
-                if bounds.max < self.base or bounds.min >= self.base + self.rows:
+                if bounds is not None and (bounds.max < self.base or bounds.min >= self.base + self.rows):
                     continue
                 table = parquet.read_row_group(group)
                 inside = pc.and_(

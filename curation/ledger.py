@@ -73,7 +73,8 @@ def final_rows(levels: Sequence[LedgerLevel], pages: int, where: str) -> pa.Tabl
 def _duplicates(level: LedgerLevel) -> pa.Table:
     """Rows of the documents that a level's dedup stage dropped; value: the cluster's size."""
     mask, sizes = level.kept.mask_and_sizes()
-    assert mask is not None and sizes is not None, "a level with a dedup stage has keep bits"
+    assert mask is not None, "a level with a dedup stage has keep bits"
+    assert sizes is not None, "and sizes beside them"
     return _rows(level.kept, ~mask, sizes[~mask].astype(np.float64), ("dropped", level.dedup, level.reason, 1.0))
 
 
@@ -100,7 +101,10 @@ def _rows(kept: Kept, mask: Any, values: Any, fixed: tuple[str, str | None, str 
         "url_hash": [url_hash(url) for url in docs["url"].to_pylist()],
     }
     return pa.table(
-        [pa.array(column, field.type) if isinstance(column, list) else _cast(column, field.type) for field, column in zip(LEDGER, columns.values(), strict=True)],
+        [
+            pa.array(column, field.type) if isinstance(column, list) else _cast(column, field.type)
+            for field, column in zip(LEDGER, columns.values(), strict=True)
+        ],
         schema=LEDGER,
     )
 

@@ -15,7 +15,7 @@ from curation.judge import JudgeSpec, SignSpec
 from curation.keep import Kept
 from curation.ledger import LedgerLevel
 from curation.match import Cluster, Match
-from curation.phases import PhaseRunner, RunFailed, job_id
+from curation.phases import PhaseRunner, RunFailedError, job_id
 from curation.plan import close_chain, limit_pages, plan
 from curation.recipe import Level, Recipe, digest
 from curation.sift import Sift
@@ -30,7 +30,7 @@ KEYS_PER_RANGE = 8_000_000
 """Bucket keys that one match job holds: about 100 MB of them, read by slices."""
 
 MAX_CHAIN_ROUNDS = 16
-"""Rounds of running tasks again to close the chain of record bounds; each moves a file's first gap by a task at least."""
+"""Rounds of running tasks again to close the chain of record bounds; each moves a file's first gap by a task."""
 
 
 @dataclass
@@ -101,7 +101,12 @@ class Levels:
 
     def _depends(self, level: Level, before: str) -> str:
         """Hash of what a level's sift depends on, the levels before it included."""
-        steps = [entry.model_dump(mode="json") for step in level.steps for entry in self._recipe.entries if entry.name == step.name]
+        steps = [
+            entry.model_dump(mode="json")
+            for step in level.steps
+            for entry in self._recipe.entries
+            if entry.name == step.name
+        ]
         names = {name for step in level.steps for name in step.stage.files()}
         libraries = {**self._recipe.libraries()}
         sample = self._recipe.sample.model_dump(mode="json")
@@ -119,7 +124,7 @@ class Levels:
             if again == tasks:
                 return
             tasks = again
-        raise RunFailed(
+        raise RunFailedError(
             f"the bounds of records did not close in {MAX_CHAIN_ROUNDS} rounds; the files are no sound archives or a "
             f"defect of ours: please report them"
         )
@@ -133,7 +138,10 @@ class Levels:
             heartbeats=self._runner.heartbeats,
         )
         jobs = [self._sift_job(level, depends, state) for state in states]
-        weights = {job.id: max(min(s.task.end, s.task.source.size) - s.task.start, 1) for job, s in zip(jobs, states, strict=True)}
+        weights = {
+            job.id: max(min(s.task.end, s.task.source.size) - s.task.start, 1)
+            for job, s in zip(jobs, states, strict=True)
+        }
         markers = self._runner.run(phase, jobs, weights if level.from_input else None)
         for state, job, marker in zip(states, jobs, markers, strict=True):
             if marker is None:
@@ -157,7 +165,8 @@ class Levels:
 
     def _dedup(self, level: Level) -> None:
         """Signs, matches and clusters a level's documents, and lays the keep bits over every task."""
-        assert level.dedup is not None and isinstance(level.dedup.stage, Dedup)
+        assert level.dedup is not None, "only called where a dedup stage ends the level"
+        assert isinstance(level.dedup.stage, Dedup), level.dedup.stage
         name = level.dedup.name
         entry = next(e for e in self._recipe.entries if e.name == name)
         files = {n: self._files[n] for n in level.dedup.stage.files()}
@@ -169,7 +178,9 @@ class Levels:
         total = bases.pop()
         edges = self._match(sign.folder, signed, bases)
         priorities = [
-            (join(sign.folder, m.files["priorities"].name), base) for m, base in zip(signed, bases, strict=True) if "priorities" in m.files
+            (join(sign.folder, m.files["priorities"].name), base)
+            for m, base in zip(signed, bases, strict=True)
+            if "priorities" in m.files
         ]
         cluster = Cluster(join(self._runner.work, "cluster"))
         payload = {"edges": self._list(edges), "priorities": self._list(priorities), "documents": total}
@@ -194,14 +205,19 @@ class Levels:
         keys = [(join(folder, m.files["keys"].name), base) for m, base in zip(signed, bases, strict=True)]
         match = Match(join(self._runner.work, "match"))
         listed = self._list(keys)
-        jobs = [Job(job_id(listed, a, b), i, {"files": listed, "fences": [a, b]}) for i, (a, b) in enumerate(ranges(counts, KEYS_PER_RANGE))]
+        jobs = [
+            Job(job_id(listed, a, b), i, {"files": listed, "fences": [a, b]})
+            for i, (a, b) in enumerate(ranges(counts, KEYS_PER_RANGE))
+        ]
         markers = self._runner.run(match, jobs)
         return [(join(match.folder, _sure(marker).files["edges"].name), 0) for marker in markers]
 
     def _list(self, rows: Sequence[tuple[str, int]]) -> str:
         """Writes a file list; named by its hash, so that the same rows have the same path."""
         folder = join(self._runner.work, "lists")
-        table = pa.table({"path": pa.array([r[0] for r in rows], pa.string()), "base": pa.array([r[1] for r in rows], pa.int64())})
+        table = pa.table(
+            {"path": pa.array([r[0] for r in rows], pa.string()), "base": pa.array([r[1] for r in rows], pa.int64())}
+        )
         with HashedFile(folder, "files", ".parquet") as file:
             pq.write_table(table, file, compression="zstd")
             return join(folder, file.commit().name)

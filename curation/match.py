@@ -60,7 +60,7 @@ def _slices(files: str, a: int, b: int) -> Iterator[tuple[NDArray[np.uint64], ND
 
 @dataclass
 class Cluster:
-    """The phase that joins all edges. Payload: `edges` (a file list), `priorities` (one too), `documents` (how many)."""
+    """The phase that joins all edges. Payload: `edges` and `priorities` (file lists), `documents` (how many)."""
 
     folder: str
     name: str = "cluster"

@@ -48,16 +48,18 @@ class Output:
             foreign = [name for name in (*FOLDERS, MANIFEST, SUCCESS) if exists(self.at(name))]
             if foreign:
                 raise OutputError(
-                    f"{self.path!r} holds {', '.join(foreign)} and no {RUN}: it is not a run's folder; give another --output"
+                    f"{self.path!r} holds {', '.join(foreign)} and no {RUN}: no run made it; give another --output"
                 )
             replace_atomic(self.at(RUN), json.dumps(identity, indent=1, ensure_ascii=False).encode())
             return False
         found = read_json(self.at(RUN))
         differ = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
         if differ:
-            words = "; ".join(f"{key}: {_short(found.get(key))} there, {_short(identity.get(key))} now" for key in differ)
+            words = "; ".join(
+                f"{key}: {_short(found.get(key))} there, {_short(identity.get(key))} now" for key in differ
+            )
             raise OutputError(
-                f"{self.path!r} holds the output of another run ({words}); give another --output, or --fresh to start anew"
+                f"{self.path!r} holds another run's output ({words}); give another --output, or --fresh to start anew"
             )
         return exists(self.at(SUCCESS))
 

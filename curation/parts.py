@@ -5,9 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from curation.documents import read_tables
 from curation.jobs import Job, Marker
 from curation.levels import DedupResult, TaskState, signal_names
@@ -32,7 +29,9 @@ class Published:
     tallies: tuple[dict[str, Any], ...]
 
 
-def publish(recipe: Recipe, states: Sequence[TaskState], dedups: Sequence[DedupResult], runner: PhaseRunner, out: Output) -> Published:
+def publish(
+    recipe: Recipe, states: Sequence[TaskState], dedups: Sequence[DedupResult], runner: PhaseRunner, out: Output
+) -> Published:
     """Makes every part and places it; removes parts that are none of this run's.
 
     Args:
@@ -101,7 +100,7 @@ def _shards(recipe: Recipe, states: Sequence[TaskState]) -> Iterator[dict[str, A
         for key, rows in _group_rows(state, recipe.publish.by).items():
             groups.setdefault(key, []).append((state, rows))
     for key, counts in sorted(groups.items()):
-        group = dict(zip(recipe.publish.by, key, strict=True))
+        group: dict[str, str] = dict(zip(recipe.publish.by, key, strict=True))
         parts = list(_cut(counts, recipe.publish.rows_per_part))
         for i, slices in enumerate(parts):
             yield {"kind": "shards", "name": part_name(i, len(parts), group), "slices": slices, "group": group}
@@ -160,12 +159,17 @@ def _by_tasks(kind: str, states: Sequence[TaskState], make: Any) -> Iterator[dic
 
 
 def _clusters(dedups: Sequence[DedupResult]) -> Iterator[dict[str, Any]]:
-    """Members of clusters, cut by rows."""
+    """Members of clusters, cut by rows; one empty part where there is no cluster."""
     cuts = [
-        (result, start, min(start + LEDGER_ROWS_PER_PART, result.members))
+        {
+            "stage": result.stage,
+            "groups": result.groups,
+            "documents": result.documents,
+            "start": start,
+            "stop": min(start + LEDGER_ROWS_PER_PART, result.members),
+        }
         for result in dedups
         for start in range(0, result.members, LEDGER_ROWS_PER_PART)
     ]
-    for i, (result, start, stop) in enumerate(cuts):
-        common = {"stage": result.stage, "groups": result.groups, "documents": result.documents}
-        yield {"kind": "clusters", "name": part_name(i, len(cuts)), "start": start, "stop": stop, **common}
+    for i, cut in enumerate(cuts or [{}]):
+        yield {"kind": "clusters", "name": part_name(i, len(cuts) or 1), **cut}

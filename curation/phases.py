@@ -16,7 +16,7 @@ from storage.hashed import HashedFile
 from storage.paths import is_local, join, listdir, open_read
 
 
-class RunFailed(Exception):
+class RunFailedError(Exception):
     """The run can't go on: one line a fault. What was committed stays; the same command goes on from there."""
 
 
@@ -43,7 +43,7 @@ class PhaseRunner:
           The markers in the jobs' order; None only for jobs whose input failed (see `failed_inputs`).
 
         Raises:
-          RunFailed: jobs are left without a marker for another reason.
+          RunFailedError: jobs are left without a marker for another reason.
         """
         watch = _Watch(phase, jobs, weights or {}, self.progress, self.heartbeats)
         pending = [job for job in jobs if job.id not in watch.done()]
@@ -53,7 +53,9 @@ class PhaseRunner:
             if not pending:
                 break
             if attempt:
-                self.progress.note(f"{phase.name}: try {attempt + 1} of {self.retries + 1} for {len(pending)} jobs; {trouble}")
+                self.progress.note(
+                    f"{phase.name}: try {attempt + 1} of {self.retries + 1} for {len(pending)} jobs; {trouble}"
+                )
             try:
                 self.engine.run(phase, self._plan(phase, pending), len(pending), watch.look)
                 trouble = ""
@@ -88,8 +90,10 @@ class PhaseRunner:
             else:
                 faults.append(words or trouble or "it ended without a word")
         if faults:
-            listed = "\n".join(f"  {n} x {words}" if n > 1 else f"  {words}" for words, n in Counter(faults).most_common(5))
-            raise RunFailed(
+            listed = "\n".join(
+                f"  {n} x {words}" if n > 1 else f"  {words}" for words, n in Counter(faults).most_common(5)
+            )
+            raise RunFailedError(
                 f"{len(faults)} of the jobs of phase {phase.name!r} failed after {self.retries + 1} tries:\n{listed}\n"
                 f"what is done stays done; mend this and give the same command again"
             )
@@ -126,7 +130,15 @@ class _Watch:
         self._seen |= done
         pages, kept = self._beats(done)
         share = sum(self._weights[job_id] for job_id in done) / self._total
-        beat = Beat(self._phase.name, len(done), len(self._weights), self._pages + pages, self._kept + kept, share, self._dropped)
+        beat = Beat(
+            self._phase.name,
+            len(done),
+            len(self._weights),
+            self._pages + pages,
+            self._kept + kept,
+            share,
+            self._dropped,
+        )
         self._progress.beat(beat)
 
     def _beats(self, done: set[str]) -> tuple[int, int]:

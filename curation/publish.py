@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.edits.pii import Pii
 from curation.documents import from_row, read_tables
+from curation.edits.pii import Pii
 from curation.jobs import Job, Marker
 from curation.judge import sample_hash
 from curation.keep import Kept
@@ -150,7 +150,9 @@ def _tally_duplicates(tally: Tally, level: LedgerLevel) -> None:
 
 
 def _clusters(phase: Publish, payload: Mapping[str, Any], facts: dict[str, Any]) -> Iterator[pa.Table]:
-    """Members of duplicate clusters, cluster by cluster. Payload: `groups`, `start`, `stop`, `documents`, `stage`, `bits`."""
+    """Members of clusters, in order. Payload: nothing, or `groups`, `start`, `stop`, `documents`, `stage`."""
+    if "groups" not in payload:
+        return
     with open_read(payload["groups"]) as file:
         rows = pq.read_table(file).slice(payload["start"], payload["stop"] - payload["start"])
     numbers, keepers = rows["number"].to_numpy(), rows["keeper"].to_numpy()

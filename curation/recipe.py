@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from classifiers.language import Language
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import schemas
-from classifiers.language import Language
 from curation import fineweb2
 from curation.registry import stages as known_stages
 from schemas.manifest import Manifest, StageEntry
@@ -115,7 +115,9 @@ def digest(value: Any) -> str:
 def params(stage: Stage) -> dict[str, Any]:
     """A stage's parameters, JSON-able. Fields that begin with `_` hold what `setup` loaded and are none."""
     fields = dataclasses.fields(stage)  # type: ignore[arg-type]
-    return {f.name: TypeAdapter(Any).dump_python(getattr(stage, f.name), mode="json") for f in fields if f.name[0] != "_"}
+    return {
+        f.name: TypeAdapter(Any).dump_python(getattr(stage, f.name), mode="json") for f in fields if f.name[0] != "_"
+    }
 
 
 def builtin_file() -> Path:
@@ -187,15 +189,21 @@ def _assemble(
         if any(step.name == entry.name for step in steps):
             raise RecipeError(f"{name}: the stage {entry.name!r} stands twice; a stage may stand once")
         stage = _build(name, entry, known[entry.name], defaults.get(entry.name, {}))
-        entries.append(
-            StageEntry(name=entry.name, enabled=entry.enabled, version=stage.version, params=params(stage))
-        )
+        entries.append(StageEntry(name=entry.name, enabled=entry.enabled, version=stage.version, params=params(stage)))
         if entry.enabled:
             steps.append(Step(entry.name, stage))
     _check_order(name, steps)
     deviations = tuple(f"{step.name}: {words}" for step in steps for words in step.stage.deviations())
     return Recipe(
-        name, spec.description, spec.language, spec.seed, tuple(entries), tuple(steps), spec.publish, spec.sample, deviations
+        name,
+        spec.description,
+        spec.language,
+        spec.seed,
+        tuple(entries),
+        tuple(steps),
+        spec.publish,
+        spec.sample,
+        deviations,
     )
 
 
@@ -229,7 +237,9 @@ def _check_order(name: str, steps: Sequence[Step]) -> None:
     at = next((i for i, step in enumerate(steps) if isinstance(step.stage, Extract)), 0)
     for step in steps[:at]:
         if step.stage.needs_text:
-            raise RecipeError(f"{name}: the stage {step.name!r} needs a page's text and stands before {steps[at].name!r}")
+            raise RecipeError(
+                f"{name}: the stage {step.name!r} needs a page's text and stands before {steps[at].name!r}"
+            )
 
 
 def _apply(name: str, spec: PipelineSpec, settings: Sequence[str]) -> PipelineSpec:
@@ -274,6 +284,7 @@ def _language_defaults(name: str, spec: PipelineSpec) -> dict[str, dict[str, Any
         defaults = fineweb2.stage_defaults(spec.language)
     except ValueError as error:
         raise RecipeError(f"{name}: language={spec.language!r}: {error}") from error
+    defaults["language"]["languages"] = (spec.language,)
     own = next((entry.params for entry in spec.stages if entry.name == "language"), {})
     if own.get("model", Language.model) != "glotlid":
         defaults["language"].pop("min_score", None)  # a threshold of GlotLID's scores says nothing of another model's
@@ -305,6 +316,7 @@ def _explain(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"]) or "the file"
     allowed = ""
     if first["type"] == "extra_forbidden":
-        model = {"publish": Publish, "sample": Sample}.get(str(first["loc"][-2]) if len(first["loc"]) > 1 else "")
-        allowed = f"; allowed are {', '.join((model or PipelineSpec).model_fields)}"
+        inner = str(first["loc"][-2]) if len(first["loc"]) > 1 else ""
+        models: dict[str, type[BaseModel]] = {"publish": Publish, "sample": Sample}
+        allowed = f"; allowed are {', '.join(models.get(inner, PipelineSpec).model_fields)}"
     return f"{where} = {first['input']!r}: {first['msg']}{allowed}"

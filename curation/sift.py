@@ -51,6 +51,9 @@ class Limits:
     wall_seconds: float = 900.0
 
 
+DEFAULT_LIMITS = Limits()
+
+
 def supervised(build: Callable[[], Callable[[T], R]], limits: Limits) -> Child[T, R]:
     """A child within the limits; a context manager."""
     return Child(
@@ -74,7 +77,7 @@ class Sift:
     spec: JudgeSpec
     from_input: bool
     signal_names: tuple[str, ...]
-    limits: Limits = Limits()
+    limits: Limits = DEFAULT_LIMITS
     heartbeats: str = ""
     """A local folder in which tasks under way say how far they are; empty for none."""
     name: str = "sift"
@@ -216,7 +219,9 @@ class _Heartbeat:
     """Says once a second, in a small file, how far a task is. Only for people: nothing depends on it."""
 
     def __init__(self, folder: str, job_id: str) -> None:
-        self._path = join(folder, f"{job_id}.{socket.gethostname()}.{os.getpid()}") if folder and is_local(folder) else ""
+        self._path = (
+            join(folder, f"{job_id}.{socket.gethostname()}.{os.getpid()}") if folder and is_local(folder) else ""
+        )
         self._next = 0.0
 
     def at(self, pages: int, kept: int) -> None:
@@ -228,4 +233,3 @@ class _Heartbeat:
     def end(self) -> None:
         if self._path and self._next:
             Path(self._path).unlink(missing_ok=True)
-

@@ -4,6 +4,7 @@ import base64
 import zlib
 from collections import Counter
 from dataclasses import dataclass
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from curation.child import Died
 from curation.documents import read_documents
 from curation.jobs import Job, Marker
 from curation.judge import SignSpec
-from curation.sift import Limits, supervised
+from curation.sift import DEFAULT_LIMITS, Limits, supervised
 from dedup.exchange import FENCES, SignatureWriter
 from storage.hashed import HashedFile
 
@@ -23,7 +24,7 @@ class Sign:
 
     folder: str
     spec: SignSpec
-    limits: Limits = Limits()
+    limits: Limits = DEFAULT_LIMITS
     name: str = "sign"
 
     def setup(self) -> None:
@@ -49,13 +50,15 @@ class Sign:
             priorities.append(priority)
         files = {}
         with HashedFile(self.folder, f"{job.id}.keys", ".bin") as file:
-            counts = signatures.write(file)
+            counts = signatures.write(cast(BinaryIO, file))
             files["keys"] = file.commit()
         if any(priorities):
             with HashedFile(self.folder, f"{job.id}.priorities", ".bin") as file:
                 file.write(np.array(priorities, "<i8").tobytes())
                 files["priorities"] = file.commit()
-        return Marker(job.id, files, {"rows": len(priorities), "unsigned": dict(unsigned), "fences": pack_counts(counts)})
+        return Marker(
+            job.id, files, {"rows": len(priorities), "unsigned": dict(unsigned), "fences": pack_counts(counts)}
+        )
 
 
 def pack_counts(counts: NDArray[np.int64]) -> str:

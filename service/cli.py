@@ -10,7 +10,7 @@ from importlib.metadata import version
 from curation.inputs import InputsError
 from curation.ledger import LedgerError
 from curation.output import OutputError
-from curation.phases import RunFailed
+from curation.phases import RunFailedError
 from curation.recipe import RecipeError
 from curation.registry import StageError
 from service.commands import classifier, demo, explain, models, plan, report, run, sample
@@ -41,7 +41,7 @@ missing or its checksum wrong, 4 the output folder belongs to another run, 5 ano
 """
 
 EXITS: dict[type[Exception], Exit] = {
-    RunFailed: Exit.FAILED,
+    RunFailedError: Exit.FAILED,
     LedgerError: Exit.FAILED,
     RecipeError: Exit.USAGE,
     StageError: Exit.USAGE,

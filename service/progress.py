@@ -29,8 +29,15 @@ class Face:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
-        self._bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=32), TextColumn("{task.percentage:>3.0f} %"), console=self._console)
-        self._live = Live(console=self._console, refresh_per_second=4, transient=True) if self._console.is_terminal else None
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=32),
+            TextColumn("{task.percentage:>3.0f} %"),
+            console=self._console,
+        )
+        self._live = (
+            Live(console=self._console, refresh_per_second=4, transient=True) if self._console.is_terminal else None
+        )
         self._started = time.monotonic()
         self._share_at_start: float | None = None
         self._pages_at_start = 0
@@ -75,7 +82,7 @@ class Face:
             parts.append(f"{(beat.pages - self._pages_at_start) / max(seconds, 0.1):,.0f} pages/s")
             parts.append(f"{100 * beat.kept / beat.pages:.1f} % kept")
         gained = beat.share - (self._share_at_start or 0.0)
-        if 0 < gained and beat.share < 1:
+        if gained > 0 and beat.share < 1:
             parts.append(f"{clock(seconds * (1 - beat.share) / gained)} left")
         return Text("  " + " · ".join(parts), style="dim")
 

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from classifiers.evaluate import evaluate
 from classifiers.train import train
+from rich.console import Console
+
 from service.exits import Exit
 
 EPILOG = """\
@@ -23,11 +23,16 @@ examples:
 def add(commands: Any, name: str) -> None:
     """Declares the arguments."""
     parser = commands.add_parser(
-        name, help="train or evaluate a quality model", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help="train or evaluate a quality model",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for action, words in (("train", "fit a model, keep a part for testing"), ("evaluate", "measure a model on texts")):
-        sub = actions.add_parser(action, help=words, description=f"{words}; texts are JSONL or Parquet with a `text` column")
+        sub = actions.add_parser(
+            action, help=words, description=f"{words}; texts are JSONL or Parquet with a `text` column"
+        )
         sub.add_argument("--positives", nargs="+", required=True, metavar="PATH")
         sub.add_argument("--negatives", nargs="+", required=True, metavar="PATH")
         sub.add_argument("--model", required=True, type=Path, metavar="FILE")

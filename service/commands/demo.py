@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from classifiers.train import train
 from rich.console import Console
 
-from classifiers.train import train
-from curation.run import Inputs, Options, run
+from curation.driver import Inputs, Options, run
 from service.commands.run import positive
 from service.exits import Exit
 from service.progress import Face
@@ -16,8 +16,8 @@ from service.sample import write_quality_sets, write_sample
 from service.summary import summary
 
 DESCRIPTION = """\
-Makes the built-in crawl, trains a small quality classifier on labelled texts beside it, runs the pipeline `sample` (every
-stage there is) and draws the report. Give the same command again to go on after a stop.
+Makes the built-in crawl, trains a small quality classifier on labelled texts beside it, runs the pipeline `sample`
+(every stage there is) and draws the report. Give the same command again to go on after a stop.
 """
 
 

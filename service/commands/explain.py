@@ -13,15 +13,18 @@ from curation.recipe import rebuild
 from service.exits import Exit
 
 DESCRIPTION = """\
-Says what became of a page of a finished run, and reads it again from the input to give every rule's value, threshold and
-margin (negative where the rule drops it), also of the rules behind the one that dropped it.
+Says what became of a page of a finished run, and reads it again from the input to give every rule's value, threshold
+and margin (negative where the rule drops it), also of the rules behind the one that dropped it.
 """
 
 
 def add(commands: Any, name: str) -> None:
     """Declares the arguments."""
     parser = commands.add_parser(
-        name, help="what became of a page, and why", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help="what became of a page, and why",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("output", metavar="DIR", help="the output folder of a run")
     parser.add_argument("url", metavar="URL", help="the page's URL, or its id")

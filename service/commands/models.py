@@ -27,7 +27,9 @@ def main(args: argparse.Namespace) -> int:
     if args.action == "list":
         console.print(_table(registry))
         return Exit.OK
-    names = args.names or [entry.name for entry in registry.entries() if args.action == "fetch" or registry.status(entry.name).here]
+    names = args.names or [
+        entry.name for entry in registry.entries() if args.action == "fetch" or registry.status(entry.name).here
+    ]
     for name in names:
         path = registry.fetch(name) if args.action == "fetch" else registry.verify(name)
         console.print(f"{name}  {registry.sha256(name)}  {path}", soft_wrap=True)

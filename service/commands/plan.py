@@ -13,7 +13,7 @@ from curation.engine import default_workers
 from curation.forecast import Forecast, forecast
 from curation.plan import limit_pages, plan
 from curation.recipe import Recipe, load, resolve
-from curation.run import resolve_files
+from curation.driver import resolve_files
 from service.commands.run import add_inputs, add_settings, inputs, positive
 from service.exits import Exit
 from service.progress import clock
@@ -30,7 +30,9 @@ def add(commands: Any, name: str) -> None:
     add_inputs(parser)
     add_settings(parser)
     parser.add_argument("--workers", type=positive, metavar="N", help="forecast for so many (default: one a core)")
-    parser.add_argument("--sample-pages", type=positive, default=300, metavar="N", help="measured for the forecast (default 300)")
+    parser.add_argument(
+        "--sample-pages", type=positive, default=300, metavar="N", help="measured for the forecast (default 300)"
+    )
     parser.add_argument("--price", type=float, default=0.04, metavar="USD", help="of a core-hour (default 0.04)")
 
 
@@ -66,13 +68,22 @@ def _stages(recipe: Recipe) -> Table:
 
 
 def _forecast(found: Forecast, workers: int, price: float) -> Table:
-    table = Table(box=None, padding=(0, 2), show_header=False, title=f"forecast from {found.pages:,} sampled pages", title_justify="left")
+    table = Table(
+        box=None,
+        padding=(0, 2),
+        show_header=False,
+        title=f"forecast from {found.pages:,} sampled pages",
+        title_justify="left",
+    )
     kept = found.kept / found.pages if found.pages else 0.0
     rows = [
         ("pages", f"about {found.total_pages:,}, {100 * kept:.1f} % kept before deduplication"),
         ("time", f"{clock(found.wall_seconds(workers))} with {workers} workers; {found.core_hours:,.2f} core-hours"),
         ("memory", f"{amount(found.memory_bytes)} a worker"),
-        ("disk", f"{amount(found.output_bytes)} output, {amount(found.work_bytes)} work (--clean deletes it at the end)"),
+        (
+            "disk",
+            f"{amount(found.output_bytes)} output, {amount(found.work_bytes)} work (--clean deletes it at the end)",
+        ),
         ("cost", f"${found.core_hours * price:,.2f} at ${price:g} a core-hour"),
     ]
     for row in rows:

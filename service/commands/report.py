@@ -14,7 +14,9 @@ from storage.commit import replace_atomic
 
 def add(commands: Any, name: str) -> None:
     """Declares the arguments."""
-    parser = commands.add_parser(name, help="draw a run's report again", description="Draws DIR/report.html from the manifest and the tally.")
+    parser = commands.add_parser(
+        name, help="draw a run's report again", description="Draws DIR/report.html from the manifest and the tally."
+    )
     parser.add_argument("output", metavar="DIR", help="the output folder of a run")
     parser.add_argument("--language", choices=("en", "ko"), default="en", help="of the report's own words (default en)")
 

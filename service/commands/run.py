@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from curation.inputs import COMMON_CRAWL
-from curation.run import Inputs, Options, run
+from curation.driver import Inputs, Options, run
 from service.exits import Exit
 from service.progress import Face
 from service.summary import summary
@@ -26,7 +26,8 @@ examples:
   gristmill run fineweb2 --set language=kor_Hang --set language.model=lid176 --output out-ko \\
       --input 'cc-index/*.parquet' --where "content_languages = 'kor'"
   gristmill run minhash --input 'texts/*.jsonl.zst' --output deduplicated
-  gristmill run fineweb --input s3://bucket/crawl/*.warc.gz --output s3://bucket/out -- --runner=FlinkRunner --flink_master=host:8081
+  gristmill run fineweb --input 's3://bucket/crawl/*.warc.gz' --output s3://bucket/out \\
+      -- --runner=FlinkRunner --flink_master=host:8081
 """
 
 
@@ -42,11 +43,19 @@ def add(commands: Any, name: str) -> None:
     )
     parser.add_argument("pipeline", metavar="PIPELINE")
     add_inputs(parser)
-    parser.add_argument("--output", required=True, metavar="DIR", help="a folder or s3://…; holds shards/, ledger/, report.html")
-    parser.add_argument("--work", default="", metavar="PATH", help="where phases keep their files, may be shared (default DIR/work)")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="a folder or s3://…; holds shards/, ledger/, report.html"
+    )
+    parser.add_argument(
+        "--work", default="", metavar="PATH", help="where phases keep their files, may be shared (default DIR/work)"
+    )
     parser.add_argument("--workers", type=positive, metavar="N", help="processes on this machine (default: one a core)")
-    parser.add_argument("--retries", type=int, default=2, metavar="N", help="how often failed tasks are tried again (default 2)")
-    parser.add_argument("--max-failed-files", type=int, default=0, metavar="N", help="unreadable input files to forgive (default 0)")
+    parser.add_argument(
+        "--retries", type=int, default=2, metavar="N", help="how often failed tasks are tried again (default 2)"
+    )
+    parser.add_argument(
+        "--max-failed-files", type=int, default=0, metavar="N", help="unreadable input files to forgive (default 0)"
+    )
     parser.add_argument("--fresh", action="store_true", help="delete this output first and start anew")
     parser.add_argument("--clean", action="store_true", help="delete what the phases left in work/ after success")
     add_settings(parser)
@@ -60,11 +69,15 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         action="extend",
         required=True,
         metavar="PATH",
-        help="files, 'globs', lists (warc.paths.gz), http(s)://, s3://; WARC, WET, ARC, JSONL, Parquet, or Common Crawl's index",
+        help="files, 'globs', lists (warc.paths.gz), URLs; WARC, WET, ARC, JSONL, Parquet, Common Crawl's index",
     )
-    parser.add_argument("--prefix", default=COMMON_CRAWL, metavar="URL", help="laid before the lines of a list (default %(default)s)")
+    parser.add_argument(
+        "--prefix", default=COMMON_CRAWL, metavar="URL", help="laid before the lines of a list (default %(default)s)"
+    )
     parser.add_argument("--where", default="", metavar="SQL", help="a DuckDB condition on the rows of an index")
-    parser.add_argument("--dump", default="", metavar="NAME", help="the dump's name (default: from the path, CC-MAIN-2026-47)")
+    parser.add_argument(
+        "--dump", default="", metavar="NAME", help="the dump's name (default: from the path, CC-MAIN-2026-47)"
+    )
     parser.add_argument("--limit", type=positive, default=0, metavar="N", help="read the first N pages only")
 
 
@@ -76,7 +89,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="STAGE.KEY=VALUE",
-        help="change a stage's parameter, enable or disable it, or language=…, seed=…, publish.…, sample.…; may stand often",
+        help="a stage's parameter, STAGE.enabled, or language=…, seed=…, publish.…, sample.…; may stand often",
     )
 
 
@@ -106,8 +119,6 @@ def main(args: argparse.Namespace) -> int:
     )
     start = time.monotonic()
     with Face() as face:
-        manifest = run(
-            args.pipeline, inputs(args), args.output, settings=args.settings, options=options, progress=face
-        )
+        manifest = run(args.pipeline, inputs(args), args.output, settings=args.settings, options=options, progress=face)
     summary(manifest, args.output, time.monotonic() - start, Console(highlight=False))
     return Exit.OK

@@ -29,5 +29,7 @@ def main(args: argparse.Namespace) -> int:
     truth = write_sample(args.output, pages=args.pages, seed=args.seed)
     console = Console(highlight=False)
     console.print(f"{len(truth.pages):,} pages in {args.output}; run them with")
-    console.print(f"  gristmill run fineweb --input '{args.output}/crawl-data/**/*.warc.gz' --output out", soft_wrap=True)
+    console.print(
+        f"  gristmill run fineweb --input '{args.output}/crawl-data/**/*.warc.gz' --output out", soft_wrap=True
+    )
     return Exit.OK

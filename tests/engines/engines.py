@@ -71,7 +71,11 @@ def flink(folder: Path) -> Iterator[list[str]]:
     opens = [f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in OPENED]
     command = ["java", "-Xmx2g", *opens, "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED", "-cp", f"{jars}/*"]
     command += ["org.apache.beam.runners.flink.FlinkJobServerDriver", "--flink-master=[local]", f"--job-port={job}"]
-    command += [f"--artifact-port={artifact}", f"--expansion-port={expansion}", f"--artifacts-dir={folder / 'artifacts'}"]
+    command += [
+        f"--artifact-port={artifact}",
+        f"--expansion-port={expansion}",
+        f"--artifacts-dir={folder / 'artifacts'}",
+    ]
     with served(command, job, folder / "flink.log"):
         yield [
             "--runner=PortableRunner",

@@ -1,0 +1,226 @@
+"""The driver: a recipe over inputs into an output folder, a phase at a time; what a phase committed is a checkpoint."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from curation import inputs as inputs_module
+from curation.engine import Engine, default_workers
+from curation.inputs import Given
+from curation.ledger import LedgerError
+from curation.levels import Levels
+from curation.output import LOCK, MANIFEST, REPORT, SUCCESS, TALLY, Output
+from curation.parts import Published, publish
+from curation.phases import PhaseRunner, RunFailedError
+from curation.progress import Progress, Quiet
+from curation.recipe import Recipe, digest, load, resolve
+from curation.report import render
+from curation.tally import Tally
+from schemas.manifest import Counts, InputEntry, Manifest
+from schemas.stage import Stage
+from storage.commit import replace_atomic
+from storage.lock import Lock
+from storage.paths import is_local, remove_tree
+from storage.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run goes about it; none of this changes its bytes.
+
+    Attributes:
+      work: folder of the phases, may be shared between outputs; default `OUTPUT/work`.
+      workers: processes on this machine; default one a core.
+      retries: how often a phase runs again what has no marker.
+      max_failed_files: input files that may fail without failing the run.
+      fresh: delete this output (and its own work) first.
+      clean: delete what the phases left once the run has succeeded.
+      beam_args: handed to Beam unchanged.
+    """
+
+    work: str = ""
+    workers: int | None = None
+    retries: int = 3
+    max_failed_files: int = 0
+    fresh: bool = False
+    clean: bool = False
+    beam_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What is read.
+
+    Attributes:
+      patterns: files, globs, lists of paths, URLs, or Parquet files of Common Crawl's columnar index.
+      prefix: laid before the lines of a list and the files of an index.
+      dump: the dump's name where the path does not tell.
+      where: a DuckDB condition on the index's rows.
+      limit: read the first so many pages only; 0 for all.
+    """
+
+    patterns: tuple[str, ...]
+    prefix: str = inputs_module.COMMON_CRAWL
+    dump: str = ""
+    where: str = ""
+    limit: int = 0
+
+
+def run(
+    pipeline: str | Recipe,
+    inputs: Inputs | Sequence[str],
+    output: str | Path,
+    *,
+    settings: Sequence[str] = (),
+    stages: Mapping[str, type[Stage]] | None = None,
+    options: Options = Options(),
+    progress: Progress | None = None,
+) -> Manifest:
+    """Runs a pipeline; the same call on the same output goes on where it was.
+
+    Args:
+      pipeline: a name in pipelines.yaml, `FILE.yaml#name`, or a resolved recipe.
+      inputs: what to read; a sequence of patterns will do.
+      output: the folder, local or on an object store.
+      settings: `stage.key=value`, as `--set`.
+      stages: stages of your own by name, beside the registry's. Workers import them: define them in a module.
+      options: how to go about it.
+      progress: told what happens.
+
+    Returns:
+      The manifest, also written to the folder.
+
+    Raises:
+      RecipeError, InputsError, RegistryError, OutputError, Locked: before anything is written.
+      RunFailedError: files or phases failed; what was committed stays, and the same call goes on.
+    """
+    recipe = pipeline if isinstance(pipeline, Recipe) else resolve(*load(pipeline), settings, stages)
+    inputs = inputs if isinstance(inputs, Inputs) else Inputs(patterns=tuple(inputs))
+    files = resolve_files(recipe)
+    out = Output(str(output))
+    with Lock(out.at(LOCK)):
+        return _locked(recipe, inputs, out, files, options, progress)
+
+
+def resolve_files(recipe: Recipe) -> dict[str, str]:
+    """Every model and list there, verified, before anything starts: name -> sha256."""
+    registry = Registry()
+    found = {}
+    for name in recipe.files():
+        registry.resolve(name)
+        found[name] = registry.sha256(name)
+    return found
+
+
+def _locked(
+    recipe: Recipe, inputs: Inputs, out: Output, files: dict[str, str], options: Options, progress: Progress | None
+) -> Manifest:
+    work = options.work or out.at("work")
+    if options.fresh:
+        out.clear(work=not options.work)
+    given = inputs_module.resolve(inputs.patterns, prefix=inputs.prefix, dump=inputs.dump, where=inputs.where)
+    identity = {
+        "pipeline": recipe.name,
+        "recipe": recipe.sha256(files),
+        "inputs": digest([[s.name, s.size, s.etag, s.dump] for s in given.sources]),
+        "where": inputs.where,
+        "limit": inputs.limit,
+    }
+    if out.claim(identity):
+        return out.manifest()
+    engine = Engine(options.workers or default_workers(), options.beam_args, _log(work))
+    runner = PhaseRunner(engine, work, options.retries, progress or Quiet())
+    levels = Levels(recipe, files, runner)
+    levels.run(given, inputs.limit)
+    for name, why in levels.failed.items():
+        runner.progress.note(f"{name}: {why}")
+    if len(levels.failed) > options.max_failed_files:
+        raise RunFailedError(
+            f"{len(levels.failed)} input files could not be read, {options.max_failed_files} are allowed "
+            f"(--max-failed-files); the first: {next(iter(levels.failed.values()))}"
+        )
+    published = publish(recipe, levels.states, levels.dedups, runner, out)
+    tally = Tally.merged(
+        map(Tally.from_json, [*levels.tallies(), *published.tallies]),
+        seed=recipe.seed,
+        examples=recipe.sample.examples_per_reason,
+    )
+    manifest = _manifest(recipe, files, given, levels, published, tally)
+    replace_atomic(out.at(TALLY), json.dumps(tally.to_json(), ensure_ascii=False, sort_keys=True).encode())
+    replace_atomic(out.at(MANIFEST), manifest.model_dump_json(indent=1).encode())
+    replace_atomic(out.at(REPORT), render(manifest, tally).encode())
+    replace_atomic(out.at(SUCCESS), b"")
+    if options.clean:
+        remove_tree(work)
+    return manifest
+
+
+def _log(work: str) -> Path | None:
+    """Where local workers' own output goes; none for a work folder elsewhere."""
+    if not is_local(work):
+        return None
+    folder = Path(work) / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "workers.log"
+
+
+def _manifest(
+    recipe: Recipe, files: dict[str, str], given: Given, levels: Levels, published: Published, tally: Tally
+) -> Manifest:
+    """The manifest. Raises `LedgerError` where pages and ledger rows differ."""
+    read = {source.name: source for source in given.sources}
+    pages: Counter[str] = Counter()
+    skipped: dict[str, Counter[str]] = {}
+    retries: Counter[str] = Counter({f"unsigned_{reason}": n for reason, n in levels.unsigned.items()})
+    for state in levels.states:
+        name = state.task.source.name
+        read[name] = state.task.source  # files that an index names are none of the given ones
+        pages[name] += state.pages
+        skipped.setdefault(name, Counter()).update(state.facts[0]["skipped"])
+        for facts in state.facts:
+            retries.update(facts["retries"])
+    dropped = sum(n for reasons in published.dropped_by.values() for n in reasons.values())
+    if sum(pages.values()) != published.kept + dropped:
+        raise LedgerError(
+            f"{sum(pages.values())} pages were read, {published.kept} kept and {dropped} dropped; please report this"
+        )
+    return Manifest(
+        gristmill=version("gristmill"),
+        pipeline=recipe.name,
+        description=recipe.description,
+        language=recipe.language,
+        recipe_sha256=recipe.sha256(files),
+        stages=recipe.entries,
+        publish=recipe.publish.model_dump(mode="json"),
+        sample=recipe.sample.model_dump(mode="json"),
+        seed=recipe.seed,
+        files_used=files,
+        libraries=recipe.libraries(),
+        deviations=recipe.deviations,
+        inputs_root=given.root,
+        inputs=tuple(
+            InputEntry(
+                name=source.name,
+                path=source.path,
+                bytes=source.size,
+                etag=source.etag,
+                pages=pages[source.name],
+                skipped=dict(sorted(skipped.get(source.name, {}).items())),
+                error=levels.failed.get(source.name, ""),
+            )
+            for source in sorted(read.values(), key=lambda source: source.name)
+        ),
+        counts=Counts(
+            pages=sum(pages.values()),
+            kept=published.kept,
+            dropped=dropped,
+            dropped_by=published.dropped_by,
+            tokens=tally.tokens,
+            characters=tally.characters,
+        ),
+        retries=dict(sorted(retries.items())),
+        files=published.files,
+    )
