@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from curation.rules.duplicates import duplicates
-from curation.rules.segmented import segmenter_deviations, segmenter_libraries, words_of
+from curation.rules.segmented import require_segmenter, segmenter_deviations, segmenter_libraries, words_of
 from schemas.records import Document, Measurement
 from schemas.stage import Rule
 from text.punctuation import TERMINAL_PUNCTUATION
@@ -41,6 +41,10 @@ class FineWeb(Rule):
     """Characters in lines that occurred before / characters without newlines."""
     max_newlines: float | None = 0.3
     """Newlines / words."""
+
+    def __post_init__(self) -> None:
+        """Refuses a language without words."""
+        require_segmenter(self.language)
 
     def libraries(self) -> tuple[str, ...]:
         """The segmenter's."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from curation.rules.segmented import segmenter_deviations, segmenter_libraries, words_of
+from curation.rules.segmented import require_segmenter, segmenter_deviations, segmenter_libraries, words_of
 from schemas.records import Document, Measurement
 from schemas.stage import Rule
 from text.punctuation import SYMBOLS
@@ -57,6 +57,10 @@ class GopherQuality(Rule):
     min_stop_words: int | None = 2
     """How many different ones of `stop_words` must occur, as they are spelled there."""
     stop_words: tuple[str, ...] = ENGLISH_STOP_WORDS
+
+    def __post_init__(self) -> None:
+        """Refuses a language without words."""
+        require_segmenter(self.language)
 
     def libraries(self) -> tuple[str, ...]:
         """The segmenter's."""

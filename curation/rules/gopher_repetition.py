@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from curation.rules.duplicates import duplicates
-from curation.rules.segmented import segmenter_deviations, segmenter_libraries, words_of
+from curation.rules.segmented import require_segmenter, segmenter_deviations, segmenter_libraries, words_of
 from schemas.records import Document, Measurement
 from schemas.stage import Rule
 from text.ngrams import Ngrams
@@ -55,7 +55,8 @@ class GopherRepetition(Rule):
     """(n, largest share), n within 5 and 10."""
 
     def __post_init__(self) -> None:
-        """Refuses an n that has no reason."""
+        """Refuses a language without words, and an n that has no reason."""
+        require_segmenter(self.language)
         for n, _ in self.top_n_grams:
             if f"top_{n}_gram" not in self.reasons:
                 raise ValueError(f"gopher_repetition.top_n_grams has n = {n!r}; it may be 2, 3 or 4")

@@ -4,7 +4,7 @@ import functools
 
 from text.words import segmenter
 
-__all__ = ["segmenter_deviations", "segmenter_libraries", "words_of"]
+__all__ = ["require_segmenter", "segmenter_deviations", "segmenter_libraries", "words_of"]
 
 _LIBRARIES: dict[str, tuple[str, ...]] = {"kiwi": ("kiwipiepy", "kiwipiepy_model"), "unicode": ("regex",)}
 """Segmenter -> distributions that decide its words."""
@@ -18,6 +18,16 @@ def words_of(text: str, language: str) -> tuple[str, ...]:
     bounded by one document. Threads that judge documents side by side lose the saving, never the answer.
     """
     return tuple(segmenter(language).words(text))
+
+
+def require_segmenter(language: str) -> None:
+    """Says early that a language can't be segmented.
+
+    Raises:
+      ValueError: it is no label.
+      ImportError: its segmenter is not installed.
+    """
+    segmenter(language)
 
 
 def segmenter_libraries(language: str) -> tuple[str, ...]:

@@ -78,6 +78,11 @@ def test_words_are_those_of_the_language() -> None:
     assert len(FineWeb(language="cmn_Hani").deviations()) == 1
 
 
+def test_language_without_words() -> None:
+    with pytest.raises(ValueError, match="'no label'"):
+        FineWeb(language="no label")
+
+
 @given(st.text() | st.text(alphabet="a.\n "))
 def test_any_text_gets_an_answer(text: str) -> None:
     verdict = FineWeb()(Document(text=text))

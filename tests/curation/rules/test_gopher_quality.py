@@ -99,6 +99,11 @@ def test_no_symbol_is_a_letter() -> None:
     assert [character for character in SYMBOLS if character.isalpha()] == []
 
 
+def test_language_without_words() -> None:
+    with pytest.raises(ValueError, match="'no label'"):
+        GopherQuality(language="no label")
+
+
 @given(st.text() | st.text(alphabet="a.#-…1\n "))
 def test_any_text_gets_an_answer(text: str) -> None:
     for rule in (GopherQuality(), GopherQuality(min_words=None), GopherQuality(**OFF)):

@@ -109,6 +109,11 @@ def test_n_without_a_reason(parameter: str, n: int) -> None:
         GopherRepetition(**{parameter: ((n, 0.1),)})
 
 
+def test_language_without_words() -> None:
+    with pytest.raises(ValueError, match="'no label'"):
+        GopherRepetition(language="no label")
+
+
 @given(st.text() | st.text(alphabet="ab \n"))
 def test_any_text_gets_an_answer(text: str) -> None:
     verdict = GopherRepetition()(Document(text=text))
