@@ -9,6 +9,7 @@ from curation.readers.streams import BombError, Stream, reason
 from schemas.records import Fault
 
 _BREAKS = b"\r\n"
+_LINE_BREAKS = frozenset({b"\r", b"\n"})
 _LOOK = 8192  # enough for nearly every head
 
 
@@ -50,8 +51,9 @@ class _Splitter:
     def next(self) -> Record | None:
         """The next record, None at the end."""
         stream = self._stream
-        while breaks := _leading_breaks(stream.peek(_LOOK)):
-            stream.skip(breaks)
+        while stream.peek(1) in _LINE_BREAKS:
+            ahead = stream.peek(_LOOK)
+            stream.skip(len(ahead) - len(ahead.lstrip(_BREAKS)))
         offset = stream.position
         if not stream.peek(1):
             if stream.error is None or self._error_told:
@@ -167,7 +169,3 @@ class _Splitter:
         assert error is not None, "asked only where there is one"
         bomb = isinstance(error, BombError)
         return Fault(reason(error, known=known), had, self._limits.max_member_bytes if bomb else wanted)
-
-
-def _leading_breaks(ahead: bytes) -> int:
-    return len(ahead) - len(ahead.lstrip(_BREAKS)) if ahead[:1] in (b"\r", b"\n") else 0

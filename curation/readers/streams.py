@@ -82,7 +82,7 @@ class Stream:
 
     def peek(self, size: int) -> bytes:
         """The next `size` bytes, fewer only at the end; they stay."""
-        if len(self._data) - self._at < size:
+        if len(self._data) - self._at < size and not self._ended:
             self._fill(size)
         return self._data[self._at : self._at + size]
 
