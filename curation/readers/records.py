@@ -82,19 +82,19 @@ class _Splitter:
 
     def _block(self, offset: int, head: Head, length: int) -> Record:
         stream, begin = self._stream, self._stream.position
-        kept = min(length, self._limits.max_record_bytes)
-        if self._false_lengths > self._limits.max_false_lengths and self._followed_within(kept):
+        large = length > self._limits.max_record_bytes
+        if self._false_lengths > self._limits.max_false_lengths and not large and self._followed_within(length):
             return self._false_length(offset, head, begin, length)
-        body = stream.take(kept)
-        had = len(body) + (self._skip_rest(begin + length) if length > kept else 0)
+        body = b"" if large else stream.take(length)
+        had = self._skip_rest(begin + length) if large else len(body)
         if had < length:
             return self._short(offset, head, begin, length, had)
         if not self._at_next():
             return self._false_length(offset, head, begin, length)
         if stream.error is not None and not stream.peek(16).strip(_BREAKS):
             return self._told(Record(offset, head, fault=self._stream_fault(had)))
-        if length > kept:
-            return Record(offset, head, fault=Fault("record_too_large", length, kept))
+        if large:
+            return Record(offset, head, fault=Fault("record_too_large", length, self._limits.max_record_bytes))
         return Record(offset, head, body)
 
     def _followed_within(self, size: int) -> bool:
