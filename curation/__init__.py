@@ -1,7 +1,7 @@
 """Crawl to shards: plan, read, extract, judge, deduplicate, publish, report.
 
-`curation.run(...)` runs a pipeline, `curation.ForEach(stage)` is any document stage in a Beam pipeline of your own. Both
-are imported when first asked for: the child process in which pages are touched imports this package, and must stay small.
+`curation.run(...)` runs a pipeline, `curation.ForEach(stage)` is any document stage in a Beam pipeline of your own.
+Both are imported when first asked for: the child in which pages are touched imports this package, and must stay small.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ForEach", "Inputs", "Options", "run"]
 
-_HOMES = {"ForEach": "curation.beam", "Inputs": "curation.driver", "Options": "curation.driver", "run": "curation.driver"}
+_HOMES = {"ForEach": "curation.beam", **dict.fromkeys(("Inputs", "Options", "run"), "curation.driver")}
 
 
 def __getattr__(name: str) -> Any:

@@ -56,13 +56,13 @@ class Engine:
         """Whether the pinned local runner runs the phases."""
         return not any(arg.split("=")[0] in ("--runner", "--job_endpoint") for arg in self._args)
 
-    def run(self, phase: Phase, plan: str, jobs: int, watch: Callable[[], None] = lambda: None) -> None:
+    def run(self, phase: Phase, plan: str, most: int, watch: Callable[[], None] = lambda: None) -> None:
         """Runs a phase to its end.
 
         Args:
           phase: what is done with each job.
           plan: the jobs file.
-          jobs: how many it holds; a single one needs no worker processes.
+          most: workers that are of use; one runs in the driver itself.
           watch: called a few times a second, for progress.
 
         Raises:
@@ -70,7 +70,7 @@ class Engine:
         """
         failures: list[str] = []
         deaths: list[str] = []
-        pipeline = self._pipeline(min(self._workers, jobs))
+        pipeline = self._pipeline(min(self._workers, most))
         build(pipeline, phase, plan)
         thread = threading.Thread(target=_run, args=(pipeline, failures), name=f"phase {phase.name}", daemon=True)
         before = threading.excepthook

@@ -1,7 +1,7 @@
 """Document stages, one after the other, over one page: runs inside the supervised child and nowhere else."""
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from curation import by_language
 from curation.edits.pii import Pii
 from curation.recipe import Step
 from schemas.recipe import Sample
@@ -65,7 +66,7 @@ def load_stages(steps: tuple[Step, ...], files: Mapping[str, str]) -> tuple[Step
     """Stages ready for use, their models and lists resolved on this machine and checked against the driver's hashes."""
     registry = Registry()
     paths = {name: registry.resolve(name, expected=sha) for name, sha in files.items()}
-    return tuple(Step(step.name, step.stage.setup(_subset(step.stage, paths))) for step in steps)
+    return tuple(replace(step, stage=step.stage.setup(_subset(step.stage, paths))) for step in steps)
 
 
 def _subset(stage: Stage, paths: Mapping[str, Path]) -> dict[str, Path]:
@@ -148,7 +149,7 @@ def run_stage(step: Step, doc: Document, *, whole: bool) -> tuple[Document, list
     Returns:
       The document, and what was measured; where `whole` is false, nothing behind the first failure.
     """
-    stage = step.stage
+    stage = by_language.variant(step.name, step.stage, doc.language) if step.each else step.stage
     if isinstance(stage, Edit):
         return stage.edit(doc), []
     if isinstance(stage, Annotate):
@@ -214,8 +215,19 @@ class SignSpec:
     step: Step
     files: Mapping[str, str]
 
-    def __call__(self) -> Callable[[Document], tuple[NDArray[np.uint64], int]]:
+    def __call__(self) -> "Signer":
         (step,) = load_stages((self.step,), {name: self.files[name] for name in self.step.stage.files()})
-        stage = step.stage
-        assert isinstance(stage, Dedup)
-        return lambda doc: (stage.keys(doc), stage.priority(doc))
+        return Signer(step)
+
+
+class Signer:
+    """Callable: document -> its bucket keys and priority."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    def __call__(self, doc: Document) -> tuple[NDArray[np.uint64], int]:
+        step = self._step
+        stage = by_language.variant(step.name, step.stage, doc.language) if step.each else step.stage
+        assert isinstance(stage, Dedup), f"{step.name!r} is a {type(stage).__name__}"
+        return stage.keys(doc), stage.priority(doc)

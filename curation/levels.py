@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.by_language import EACH, KOREAN
 from curation.inputs import Given
 from curation.jobs import Job, Marker
 from curation.judge import JudgeSpec, SignSpec
@@ -28,6 +29,13 @@ from storage.paths import join
 
 KEYS_PER_RANGE = 8_000_000
 """Bucket keys that one match job holds: about 100 MB of them, read by slices."""
+
+SECONDS_PER_BYTE = 3e-6
+"""Extraction of 7 kB of packed HTML takes some 20 ms."""
+
+SECONDS_PER_DOCUMENT = 0.003
+SECONDS_PER_KOREAN = 0.1
+"""Kiwi takes 115 ms for 5,000 characters."""
 
 MAX_CHAIN_ROUNDS = 16
 """Rounds of running tasks again to close the chain of record bounds; each moves a file's first gap by a task."""
@@ -138,11 +146,12 @@ class Levels:
             heartbeats=self._runner.heartbeats,
         )
         jobs = [self._sift_job(level, depends, state) for state in states]
-        weights = {
-            job.id: max(min(s.task.end, s.task.source.size) - s.task.start, 1)
-            for job, s in zip(jobs, states, strict=True)
-        }
-        markers = self._runner.run(phase, jobs, weights if level.from_input else None)
+        if level.from_input:
+            weights = {job.id: _size(state.task) for job, state in zip(jobs, states, strict=True)}
+            markers = self._runner.run(phase, jobs, weights, SECONDS_PER_BYTE * sum(weights.values()))
+        else:
+            weights = {job.id: state.kept.rows for job, state in zip(jobs, states, strict=True)}
+            markers = self._runner.run(phase, jobs, weights, self._seconds(states))
         for state, job, marker in zip(states, jobs, markers, strict=True):
             if marker is None:
                 self.failed[state.task.source.name] = self._runner.failed_inputs[job.id]
@@ -173,7 +182,8 @@ class Levels:
         depends = digest([entry.model_dump(mode="json"), files, self._recipe.libraries()])
         sign = Sign(join(self._runner.work, "sign", depends[:16]), SignSpec(level.dedup, self._files))
         jobs = [Job(job_id(s.task.id, s.depends, depends), s.task.index, {"docs": s.kept.docs}) for s in self.states]
-        signed = [_sure(marker) for marker in self._runner.run(sign, jobs)]
+        weights = {job.id: state.kept.rows for job, state in zip(jobs, self.states, strict=True)}
+        signed = [_sure(marker) for marker in self._runner.run(sign, jobs, weights, self._seconds(self.states))]
         bases = np.concatenate([[0], np.cumsum([s.kept.rows for s in self.states])]).tolist()
         total = bases.pop()
         edges = self._match(sign.folder, signed, bases)
@@ -196,6 +206,11 @@ class Levels:
             state.depends = digest([state.depends, result.sha256])
         for marker in signed:
             self.unsigned.update(marker.facts["unsigned"])
+
+    def _seconds(self, states: Sequence[TaskState]) -> float:
+        """About how long the documents take, on one core."""
+        slow = self._recipe.language in (KOREAN, EACH)
+        return sum(state.kept.rows for state in states) * (SECONDS_PER_KOREAN if slow else SECONDS_PER_DOCUMENT)
 
     def _match(self, folder: str, signed: Sequence[Marker], bases: Sequence[int]) -> list[tuple[str, int]]:
         """Edges files of all hash ranges."""
@@ -226,6 +241,13 @@ class Levels:
         """Tallies of all sifts, in task order, as JSON values."""
         for state in self.states:
             yield from (facts["tally"] for facts in state.facts)
+
+
+def _size(task: Task) -> int:
+    """Bytes that a task reads, as far as they are known; rows, for Parquet."""
+    if task.records:
+        return sum(length for _, length in task.records)
+    return max(min(task.end, task.source.size) - task.start, 1)
 
 
 def signal_names(level: Level) -> tuple[str, ...]:

@@ -18,6 +18,9 @@ from storage.paths import join, safe_name
 
 LEDGER_ROWS_PER_PART = 1_000_000
 
+SECONDS_PER_PAGE = 0.0005
+"""Of writing ledger, signals and shards."""
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -62,7 +65,8 @@ def publish(
     depends = digest([cuts, recipe.libraries(), [state.depends for state in states]])
     jobs = [Job(job_id(payload, depends), i, payload) for i, payload in enumerate(payloads)]
     made: list[tuple[str, str, Marker]] = []
-    for payload, marker in zip(payloads, runner.run(phase, jobs), strict=True):
+    seconds = SECONDS_PER_PAGE * sum(state.pages for state in states)
+    for payload, marker in zip(payloads, runner.run(phase, jobs, seconds=seconds), strict=True):
         assert marker is not None, "publish reads no input"
         made.append((payload["kind"], payload["name"], marker))
         place(join(phase.folder, marker.files["part"].name), out.at(payload["kind"], payload["name"]))

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import pyarrow.parquet as pq
 
@@ -14,6 +15,10 @@ from curation.progress import Beat, Progress
 from curation.recipe import digest
 from storage.hashed import HashedFile
 from storage.paths import is_local, join, listdir, open_read
+
+
+START_SECONDS = 6.0
+"""What starting two workers with their children takes on two cores."""
 
 
 class RunFailedError(Exception):
@@ -31,13 +36,16 @@ class PhaseRunner:
     failed_inputs: dict[str, str] = field(default_factory=dict)
     """Job id -> why its input could not be read."""
 
-    def run(self, phase: Phase, jobs: Sequence[Job], weights: Mapping[str, int] | None = None) -> list[Marker | None]:
+    def run(
+        self, phase: Phase, jobs: Sequence[Job], weights: Mapping[str, int] | None = None, seconds: float = inf
+    ) -> list[Marker | None]:
         """Brings a phase to its end.
 
         Args:
           phase: what to do.
           jobs: all of its jobs, done ones included.
           weights: job id -> how much of the phase's work it is, for progress; default all alike.
+          seconds: about how long one core would take; what starting workers takes longer than runs in the driver.
 
         Returns:
           The markers in the jobs' order; None only for jobs whose input failed (see `failed_inputs`).
@@ -57,7 +65,8 @@ class PhaseRunner:
                     f"{phase.name}: try {attempt + 1} of {self.retries + 1} for {len(pending)} jobs; {trouble}"
                 )
             try:
-                self.engine.run(phase, self._plan(phase, pending), len(pending), watch.look)
+                workers = 1 if seconds < START_SECONDS else len(pending)
+                self.engine.run(phase, self._plan(phase, pending), workers, watch.look)
                 trouble = ""
             except EngineError as error:
                 trouble = str(error)

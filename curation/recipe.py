@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
-from classifiers.language import Language
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import schemas
-from curation import fineweb2
+from classifiers.language import Language
+from curation import by_language, fineweb2
 from curation.registry import stages as known_stages
 from schemas.manifest import Manifest, StageEntry
 from schemas.recipe import PipelineFile, PipelineSpec, Publish, Sample, StageSpec
@@ -34,6 +34,8 @@ class Step:
 
     name: str
     stage: Stage
+    each: bool = False
+    """Takes every document's own language (`curation.by_language`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ def resolve(
 def _assemble(
     name: str, spec: PipelineSpec, known: Mapping[str, type[Stage]], defaults: Mapping[str, Mapping[str, Any]]
 ) -> Recipe:
+    each = spec.language == by_language.EACH
     entries: list[StageEntry] = []
     steps: list[Step] = []
     for entry in spec.stages:
@@ -191,8 +194,13 @@ def _assemble(
         stage = _build(name, entry, known[entry.name], defaults.get(entry.name, {}))
         entries.append(StageEntry(name=entry.name, enabled=entry.enabled, version=stage.version, params=params(stage)))
         if entry.enabled:
-            steps.append(Step(entry.name, stage))
+            steps.append(Step(entry.name, stage, each and by_language.depends(entry.name)))
     _check_order(name, steps)
+    if any(step.each for step in steps):
+        try:
+            by_language.require()
+        except ImportError as error:
+            raise RecipeError(f"{name}: language = {spec.language!r}: {error}") from error
     deviations = tuple(f"{step.name}: {words}" for step in steps for words in step.stage.deviations())
     return Recipe(
         name,
@@ -220,7 +228,7 @@ def rebuild(manifest: Manifest, extra: Mapping[str, type[Stage]] | None = None) 
         stages=entries,
         publish=Publish.model_validate(manifest.publish),
         sample=Sample.model_validate(manifest.sample),
-        language="",
+        language=by_language.EACH if manifest.language == by_language.EACH else "",  # else it stands in the parameters
     )
     known = {**known_stages(), **(extra or {})}
     for entry in manifest.stages:
@@ -278,7 +286,7 @@ def _apply(name: str, spec: PipelineSpec, settings: Sequence[str]) -> PipelineSp
 
 def _language_defaults(name: str, spec: PipelineSpec) -> dict[str, dict[str, Any]]:
     """FineWeb-2's numbers for the recipe's language, by stage."""
-    if not spec.language:
+    if spec.language in ("", by_language.EACH):
         return {}
     try:
         defaults = fineweb2.stage_defaults(spec.language)

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from classifiers.evaluate import evaluate
-from classifiers.train import train
 from rich.console import Console
 
+from classifiers.evaluate import evaluate
+from classifiers.train import train
 from service.exits import Exit
 
 EPILOG = """\

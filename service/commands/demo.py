@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from classifiers.train import train
 from rich.console import Console
 
+from classifiers.train import train
 from curation.driver import Inputs, Options, run
 from service.commands.run import positive
 from service.exits import Exit

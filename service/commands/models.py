@@ -27,11 +27,10 @@ def main(args: argparse.Namespace) -> int:
     if args.action == "list":
         console.print(_table(registry))
         return Exit.OK
-    names = args.names or [
-        entry.name for entry in registry.entries() if args.action == "fetch" or registry.status(entry.name).here
-    ]
-    for name in names:
-        path = registry.fetch(name) if args.action == "fetch" else registry.verify(name)
+    fetch = args.action == "fetch"
+    here = [e.name for e in registry.entries() if (e.fetchable if fetch else registry.status(e.name).here)]
+    for name in args.names or here:
+        path = registry.fetch(name) if fetch else registry.verify(name)
         console.print(f"{name}  {registry.sha256(name)}  {path}", soft_wrap=True)
     return Exit.OK
 

@@ -9,11 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from curation import inputs as inputs_module
+from curation.driver import resolve_files
 from curation.engine import default_workers
 from curation.forecast import Forecast, forecast
 from curation.plan import limit_pages, plan
 from curation.recipe import Recipe, load, resolve
-from curation.driver import resolve_files
 from service.commands.run import add_inputs, add_settings, inputs, positive
 from service.exits import Exit
 from service.progress import clock

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from curation.inputs import COMMON_CRAWL
 from curation.driver import Inputs, Options, run
+from curation.inputs import COMMON_CRAWL
 from service.exits import Exit
 from service.progress import Face
 from service.summary import summary
