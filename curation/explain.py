@@ -1,7 +1,7 @@
 """What became of a page, and every rule's value and margin, by reading it again from its place in the input."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.compute as pc
@@ -11,13 +11,12 @@ from curation.child import Died
 from curation.inputs import source_at
 from curation.judge import JudgeSpec, as_document, load_stages, plain_text, run_stage
 from curation.output import Output, OutputError
-from curation.readers.registry import open_task
+from curation.readers import page_at
 from curation.recipe import Recipe, Step
 from curation.sift import DEFAULT_LIMITS, supervised, url_hash
 from schemas.manifest import Manifest
 from schemas.records import Document, Fault, Measurement, Page
 from schemas.stage import Dedup, Extract
-from schemas.tasks import Task
 from storage.paths import listdir, open_read
 
 
@@ -105,10 +104,10 @@ def measure(row: dict[str, Any], manifest: Manifest, recipe: Recipe) -> list[Exp
     Raises:
       OutputError: the input is no longer what it was, or the page kills its child.
     """
-    task = _task(row, manifest)
-    page = next(iter(open_task(task)), None)
-    if page is None or page.offset != row["offset"]:
-        raise OutputError(f"{task.source.path!r} has no page at {row['offset']}: the input changed since the run")
+    entry = next(e for e in manifest.inputs if e.name == row["path"])
+    page = page_at(source_at(entry.path, name=entry.name), row["offset"])
+    if page is None:
+        raise OutputError(f"{entry.path!r} has no page at {row['offset']}: the input changed since the run")
     steps = tuple(step for step in recipe.steps if not isinstance(step.stage, Dedup))
     spec = JudgeSpec(steps, recipe.sample, recipe.seed, True, manifest.files_used)
     with supervised(Explainer(spec), DEFAULT_LIMITS) as child:
@@ -118,10 +117,3 @@ def measure(row: dict[str, Any], manifest: Manifest, recipe: Recipe) -> list[Exp
             f"the page can't be measured: {explained.reason} ({explained.value:g}, allowed {explained.threshold:g})"
         )
     return explained
-
-
-def _task(row: dict[str, Any], manifest: Manifest) -> Task:
-    """A task that reads the one record."""
-    entry = next(e for e in manifest.inputs if e.name == row["path"])
-    source = replace(source_at(entry.path), name=entry.name)
-    return Task("explain", 0, source, row["offset"], row["offset"] + 1, exact=True)

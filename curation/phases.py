@@ -16,7 +16,6 @@ from curation.recipe import digest
 from storage.hashed import HashedFile
 from storage.paths import is_local, join, listdir, open_read
 
-
 START_SECONDS = 6.0
 """What starting two workers with their children takes on two cores."""
 

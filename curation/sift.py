@@ -98,7 +98,7 @@ class Sift:
         reader: Reader | None = None
         if self.from_input:
             reader = open_task(task)
-            items: Iterator[Page | Document] = _pages(reader, task, kept)
+            items: Iterator[Page | Document] = _pages(reader, kept)
         else:
             assert kept is not None, "a level that reads documents follows another"
             items = read_documents(kept.docs, *kept.mask_and_sizes())
@@ -113,7 +113,7 @@ class Sift:
             return Marker(job.id, out.commit(), facts)
 
 
-def _pages(reader: Reader, task: Task, kept: Kept | None) -> Iterator[Page]:
+def _pages(reader: Reader, kept: Kept | None) -> Iterator[Page]:
     """The task's pages; of those, only the ones that the level before kept."""
     offsets = None if kept is None else set(kept.offsets().tolist())
     try:
@@ -121,7 +121,7 @@ def _pages(reader: Reader, task: Task, kept: Kept | None) -> Iterator[Page]:
             if offsets is None or page.offset in offsets:
                 yield page
     except OSError as error:
-        raise InputError(f"{task.source.path}: {error}") from error
+        raise InputError(str(error)) from error
 
 
 class _Output:

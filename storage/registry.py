@@ -20,6 +20,11 @@ MODELS = "GRISTMILL_MODELS"
 CACHE = "GRISTMILL_CACHE"
 
 
+def cache_folder() -> Path:
+    """Where fetched files, and what is made of them, are kept on this machine."""
+    return Path(os.environ.get(CACHE) or "~/.cache/gristmill").expanduser()
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """Where a model or list stands. Told by name and size; `Registry.verify` reads it through."""
@@ -55,7 +60,7 @@ class Registry:
         catalogue: Mapping[str, Entry] = CATALOGUE,
         pip_options: tuple[str, ...] = (),
     ) -> None:
-        self._cache = cache or Path(os.environ.get(CACHE) or "~/.cache/gristmill").expanduser()
+        self._cache = cache or cache_folder()
         named = [Path(part).expanduser() for part in os.environ.get(MODELS, "").split(os.pathsep) if part]
         self._folders = (*folders, *named)
         self._catalogue = catalogue

@@ -1,7 +1,9 @@
 """Block lists in memory: millions of domains in eight bytes each, words normalised as the URL filter compares them."""
 
+import io
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -9,6 +11,9 @@ from typing import Self
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
+
+from storage.commit import replace_atomic, sha256_file
+from storage.registry import cache_folder
 
 __all__ = ["HashedLines", "ListError", "alphanumerics", "parts", "read_lines", "read_words"]
 
@@ -37,6 +42,25 @@ class HashedLines:
         hashed = np.fromiter((xxhash.xxh3_64_intdigest(_bytes(entry)) for entry in entries), np.uint64)
         hashed.sort()
         return cls(hashed)
+
+    @classmethod
+    def of_file(cls, path: Path) -> Self:
+        """The entries of a list; their hashes are kept beside the models, and shared by all who read them there.
+
+        Hashing UT1's domains takes 3 s, mapping what was hashed before none.
+
+        Raises:
+          ListError: the list can't be read.
+        """
+        kept = cache_folder() / "hashed" / f"{sha256_file(str(path))[:32]}.npy"
+        if kept.exists():
+            return cls(np.load(kept, mmap_mode="r"))
+        made = cls.of(read_lines(path))
+        with suppress(OSError):  # a cache that can't be written costs time only
+            data = io.BytesIO()
+            np.save(data, made.hashes)
+            replace_atomic(str(kept), data.getvalue())
+        return made
 
     def __contains__(self, entry: str) -> bool:
         value = np.uint64(xxhash.xxh3_64_intdigest(_bytes(entry)))
