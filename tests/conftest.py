@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from storage.stores import remote
+
+if TYPE_CHECKING:
+    from tests.runs import Finished, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,3 +174,21 @@ def s3(_s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     client.mkdir(bucket)
     yield S3(_s3_endpoint, bucket)
     client.rm(bucket, recursive=True)
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> "Sample":
+    """The built-in crawl, 150 pages of it."""
+    from service.sample import write_sample  # Beam is slow to import, and few tests need it
+    from tests.runs import Sample
+
+    folder = tmp_path_factory.mktemp("sample")
+    return Sample(folder, write_sample(folder, pages=150))
+
+
+@pytest.fixture(scope="session")
+def fineweb(sample: "Sample", tmp_path_factory: pytest.TempPathFactory) -> "Finished":
+    """The sample's run by `fineweb`. Not to be changed."""
+    from tests.runs import finish
+
+    return finish("fineweb", sample, tmp_path_factory.mktemp("fineweb") / "out")
