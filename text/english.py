@@ -29,7 +29,11 @@ class _Chunks(dict[str, tuple[str, ...]]):
         self.weight = 0
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
+        self.weight += 200 + 10 * len(chunk)
         parts = joined = self._rules.cut(chunk)
+        if self._joiner.concerned.isdisjoint(parts):  # three chunks in four
+            self[chunk] = parts
+            return parts
         if len(parts) > 1:
             joined = tuple(self._joiner.join(list(parts), [False] * len(parts))[0])
         self[chunk] = joined
@@ -39,7 +43,6 @@ class _Chunks(dict[str, tuple[str, ...]]):
             self._opens[chunk] = awaited
         if self._joiner.may_end(parts[0]):
             self._ends[chunk] = parts[0]
-        self.weight += 200 + 10 * len(chunk)
         return joined
 
     def cross(self, runs: list[str]) -> bool:

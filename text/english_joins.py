@@ -32,6 +32,8 @@ class Joiner:
     def __init__(self, rules: Chunker) -> None:
         self._special = rules.special
         self._root = _Node()
+        self.concerned: set[str] = set()
+        """Words of which the sequences are made; others need no look."""
         self._later: set[str] = set()
         """Words that can be the second or a later one of a sequence."""
         plain = Chunker({})
@@ -46,6 +48,7 @@ class Joiner:
             node.whole = whole
             assert len(parts) <= LONGEST, whole
             self._later.update(parts[1:])
+            self.concerned.update(parts)
 
     def may_end(self, part: str) -> bool:
         """Tells whether `part`, the first word of a chunk, could continue a sequence begun before it."""
@@ -53,17 +56,15 @@ class Joiner:
 
     def awaited(self, parts: tuple[str, ...]) -> frozenset[str]:
         """Returns the words that, following a chunk's `parts`, would continue a sequence begun in them."""
-        if len(parts) == 1:
-            node = self._root.next.get(parts[0])
-            return node.awaited if node else frozenset()
-        found: set[str] = set()
-        for start in range(max(0, len(parts) - LONGEST), len(parts)):
-            node = self._root
-            for part in parts[start:]:
+        last = self._root.next.get(parts[-1])
+        found = last.awaited if last else frozenset()
+        for start in range(max(0, len(parts) - LONGEST), len(parts) - 1):
+            node = self._root.next.get(parts[start])
+            for part in parts[start + 1 :] if node else ():
                 node = node.next.get(part) if node else None
             if node:
                 found |= node.awaited
-        return frozenset(found)
+        return found
 
     def crosses(self, parts: list[str], border: int) -> bool:
         """Tells whether a sequence among `parts` begins before the index `border` and ends after it."""

@@ -141,7 +141,7 @@ class Chunker:
         if chunk.isalpha():  # no rule bears on letters alone
             return (chunk,)
         stem = chunk[:-1]
-        if stem.isalpha() and _suffix(chunk, 0, len(chunk)) == 1:  # the commonest by far: `word,`
+        if stem.isalpha() and (chunk[-1] in ",:;!?)" or _suffix(chunk, 0, len(chunk)) == 1):  # the commonest: `word,`
             return *self.special.get(stem, (stem,)), chunk[-1]
         start, end, ahead, behind = self._strip(chunk)
         words = [chunk[a:b] for a, b in ahead]

@@ -9,7 +9,7 @@ import unicodedata
 from itertools import pairwise
 
 from text.codepoints import character_class, expand
-from text.english import tokens
+from text.english import tokens, words
 from text.punctuation import TERMINAL_PUNCTUATION
 
 __all__ = ["count_sentences", "sentences"]
@@ -39,7 +39,10 @@ def _starts(found: list[str]) -> list[int]:
 
 def count_sentences(text: str) -> int:
     """Returns `len(sentences(text))`, sooner: at least 1."""
-    return 1 + len(_starts(tokens(text)[0])) if _END.search(text) else 1
+    if not _END.search(text):
+        return 1
+    plain = " ".join(text.split()) == text  # then no token is white space
+    return 1 + len(_starts(words(text) if plain else tokens(text)[0]))
 
 
 def sentences(text: str) -> list[str]:

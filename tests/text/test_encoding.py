@@ -135,6 +135,7 @@ def test_any_bytes_get_the_same_answer_twice(body: bytes, declared: str) -> None
     assert decode(body, declared) == decode(body, declared)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(lambda t: t[0] != "\ufeff"))
 def test_utf8_comes_back(text: str) -> None:
     assert decode(text.encode()) == text

@@ -142,6 +142,7 @@ def test_real_pages_equal_spacy(name: str, reference: Callable[[str], list[str]]
         assert words(text) == [token for token in reference(text) if not token.isspace()]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_words_are_the_text_without_white_space(text: str) -> None:
     found = words(text)

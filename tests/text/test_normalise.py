@@ -3,7 +3,7 @@ import unicodedata
 
 import pytest
 import regex
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from text.normalise import normalise
@@ -49,11 +49,13 @@ pieces = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(pieces, max_size=12).map("".join))
 def test_normalise_equals_the_slow_form(text: str) -> None:
     assert normalise(text) == slowly(text)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_normalised_words_hold_no_punctuation(text: str) -> None:
     # NFD can bring back a few marks: U+037E, the Greek question mark, decomposes into a semicolon
