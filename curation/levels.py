@@ -18,7 +18,7 @@ from curation.ledger import LedgerLevel
 from curation.match import Cluster, Match
 from curation.phases import PhaseRunner, RunFailedError, job_id
 from curation.plan import close_chain, limit_pages, plan
-from curation.recipe import Level, Recipe, digest
+from curation.recipe import Level, Recipe, digest, library_versions
 from curation.sift import Sift
 from curation.sign import Sign, unpack_counts
 from dedup.exchange import FENCES, ranges
@@ -116,7 +116,7 @@ class Levels:
             if entry.name == step.name
         ]
         names = {name for step in level.steps for name in step.stage.files()}
-        libraries = {**self._recipe.libraries()}
+        libraries = library_versions(level.steps)  # another stage's are no reason to extract again
         sample = self._recipe.sample.model_dump(mode="json")
         files = {name: self._files[name] for name in sorted(names)}
         return digest([before, steps, files, libraries, sample, self._recipe.seed, level.from_input, level.has_text])
@@ -179,7 +179,7 @@ class Levels:
         name = level.dedup.name
         entry = next(e for e in self._recipe.entries if e.name == name)
         files = {n: self._files[n] for n in level.dedup.stage.files()}
-        depends = digest([entry.model_dump(mode="json"), files, self._recipe.libraries()])
+        depends = digest([entry.model_dump(mode="json"), files, library_versions([level.dedup])])
         sign = Sign(join(self._runner.work, "sign", depends[:16]), SignSpec(level.dedup, self._files))
         jobs = [Job(job_id(s.task.id, s.depends, depends), s.task.index, {"docs": s.kept.docs}) for s in self.states]
         weights = {job.id: state.kept.rows for job, state in zip(jobs, self.states, strict=True)}

@@ -72,8 +72,7 @@ class Recipe:
 
     def libraries(self) -> dict[str, str]:
         """Distribution -> installed version, of all whose output reaches hashed bytes."""
-        names = {*CODE_LIBRARIES, *(name for step in self.steps for name in step.stage.libraries())}
-        return {name: version(name) for name in sorted(names)}
+        return library_versions(self.steps)
 
     def levels(self) -> tuple[Level, ...]:
         """The stages cut behind each dedup stage; the last level has none."""
@@ -109,17 +108,26 @@ class Recipe:
         )
 
 
+def library_versions(steps: Sequence[Step]) -> dict[str, str]:
+    """Distribution -> installed version, of all whose output reaches these stages' hashed bytes."""
+    names = {*CODE_LIBRARIES, *(name for step in steps for name in step.stage.libraries())}
+    return {name: version(name) for name in sorted(names)}
+
+
 def digest(value: Any) -> str:
     """sha256 over canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def params(stage: Stage) -> dict[str, Any]:
-    """A stage's parameters, JSON-able. Fields that begin with `_` hold what `setup` loaded and are none."""
-    fields = dataclasses.fields(stage)  # type: ignore[arg-type]
-    return {
-        f.name: TypeAdapter(Any).dump_python(getattr(stage, f.name), mode="json") for f in fields if f.name[0] != "_"
-    }
+    """A stage's parameters, JSON-able. Fields that begin with `_` hold what `setup` loaded and are none.
+
+    Each as its field's type has it: a `float` of 3 is 3.0, be it a default or given, so that both hash alike.
+    """
+    hints = get_type_hints(type(stage))
+    names = [f.name for f in dataclasses.fields(stage) if f.name[0] != "_"]  # type: ignore[arg-type]
+    typed = {name: TypeAdapter(hints[name]).validate_python(getattr(stage, name)) for name in names}
+    return {name: TypeAdapter(Any).dump_python(value, mode="json") for name, value in typed.items()}
 
 
 def builtin_file() -> Path:
