@@ -21,7 +21,8 @@ from text.encoding import decode
 PARSER_DEPTH = 256
 """libxml2's HTML parser opens no element deeper than this and says nothing: such a tree is a torso."""
 
-_COUNT = etree.XPath("count(//*)")
+_ELEMENTS = etree.XPath("count(//*)")
+_ATTRIBUTES = etree.XPath("count(//@*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,20 +34,22 @@ class Extract(stage.Extract):
     otherwise one a process, is new for each page. Input that already is text passes untouched.
 
     Deviations: datatrove gives a page 1 s of wall time and drops it silently; here limits that any machine finds the
-    same come first (bytes, elements, depth), sized so that what passes them takes seconds (20,000 elements took 1 to 26
-    s), and the CPU budget of the child process is a backstop. Encodings follow the head's and the page's own
+    same come first (bytes, elements, attributes, depth), sized so that what passes them takes seconds (20,000 elements
+    took 1 to 26), and the CPU budget of the child process is a backstop. Encodings follow the head's and the page's own
     declarations, see `text.encoding`.
 
     Faults: `bad_http_head`, `http_status`, `body_too_large`, `undecodable_body` and `content_type` of `curation.http`;
-    `undecodable_bytes` (no encoding fits), `too_many_elements`, `too_deep` (value: as parsed, at most 256),
-    `extractor_error`, `empty_text` (value: characters).
+    `undecodable_bytes` (no encoding fits), `doctype_too_long`, `too_many_elements`, `too_many_attributes`, `too_deep`
+    (value: as parsed, at most 256), `extractor_error`, `empty_text` (value: characters).
     """
 
     version: ClassVar[int] = 1
     reasons: ClassVar[tuple[str, ...]] = (
         *http.REASONS,
         "undecodable_bytes",
+        "doctype_too_long",
         "too_many_elements",
+        "too_many_attributes",
         "too_deep",
         "extractor_error",
         "empty_text",
@@ -60,6 +63,10 @@ class Extract(stage.Extract):
     """`text/plain` may be added; such a page's text is taken as it stands."""
     max_bytes: int = 10_000_000
     max_elements: int = 20_000
+    max_attributes: int = 50_000
+    """Of all elements together; on one alone they cost quadratic time, 50,000 of them 11 s."""
+    max_doctype: int = 4096
+    """Characters; trafilatura looks at a doctype in quadratic time."""
     max_depth: int = 250
     min_length: int = 1
     """Characters of text."""
@@ -80,8 +87,9 @@ class Extract(stage.Extract):
             raise ValueError("favour_precision and deduplicate are trafilatura's: engine = 'resiliparse' knows neither")
 
     def libraries(self) -> tuple[str, ...]:
-        """The engine and the parser below it, and what guesses encodings."""
-        return (self.engine, "brotli", "charset-normalizer", "lxml", "warcio", "zstandard")
+        """The engine, what it stands on (trafilatura's parser call serves both), and what undoes encodings."""
+        engines = ("trafilatura", "justext") if self.engine == "trafilatura" else ("trafilatura", self.engine)
+        return (*engines, "brotli", "charset-normalizer", "lxml", "warcio", "webencodings", "zstandard")
 
     def deviations(self) -> tuple[str, ...]:
         """Another engine than FineWeb's."""
@@ -116,21 +124,26 @@ class Extract(stage.Extract):
 
     def main_text(self, source: str) -> str | Fault:
         """The main text of an HTML page, empty where there is none."""
+        doctype = _doctype_length(source)
+        if doctype > self.max_doctype:
+            return Fault("doctype_too_long", doctype, self.max_doctype)
         try:
             tree = trafilatura.load_html(source)
-            if tree is None:
-                return ""
-            fault = self._beyond_limits(tree)
-            if fault is not None:
-                return fault
+            fault = self._beyond_limits(trafilatura.load_html(f"<html>{source}") if tree is None else tree)
+            if fault is not None or tree is None:  # None: no page, says trafilatura, by its lack of `html` at the start
+                return fault or ""
             return self._engines()[self.engine](tree, source) or ""
         except _PAGE_ERRORS:
             return Fault("extractor_error")
 
     def _beyond_limits(self, tree: Any) -> Fault | None:
-        elements = int(_COUNT(tree))
+        if tree is None:
+            return None
+        elements, attributes = int(_ELEMENTS(tree)), int(_ATTRIBUTES(tree))
         if elements > self.max_elements:
             return Fault("too_many_elements", elements, self.max_elements)
+        if attributes > self.max_attributes:
+            return Fault("too_many_attributes", attributes, self.max_attributes)
         if _deeper_than(self.max_depth)(tree):
             return Fault("too_deep", depth(tree), self.max_depth)
         return None
@@ -183,6 +196,14 @@ def _deeper_than(levels: int) -> Callable[[Any], bool]:
     """An XPath that walks the tree in C: 40 µs a page, where `depth` takes 800."""
     path: Callable[[Any], bool] = etree.XPath(f"boolean({'/*' * (levels + 1)})")
     return path
+
+
+def _doctype_length(source: str) -> int:
+    """Characters before the first `>` of a page that begins with a doctype, 0 for others."""
+    if "doctype" not in source[:50].lower():  # as trafilatura asks
+        return 0
+    end = source.find(">")
+    return len(source) if end < 0 else end
 
 
 def _decoded(found: Payload) -> str | Fault:
