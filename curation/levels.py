@@ -110,7 +110,7 @@ class Levels:
     def _depends(self, level: Level, before: str) -> str:
         """Hash of what a level's sift depends on, the levels before it included."""
         steps = [
-            entry.model_dump(mode="json")
+            [entry.model_dump(mode="json"), step.each]
             for step in level.steps
             for entry in self._recipe.entries
             if entry.name == step.name
@@ -179,7 +179,7 @@ class Levels:
         name = level.dedup.name
         entry = next(e for e in self._recipe.entries if e.name == name)
         files = {n: self._files[n] for n in level.dedup.stage.files()}
-        depends = digest([entry.model_dump(mode="json"), files, library_versions([level.dedup])])
+        depends = digest([entry.model_dump(mode="json"), level.dedup.each, files, library_versions([level.dedup])])
         sign = Sign(join(self._runner.work, "sign", depends[:16]), SignSpec(level.dedup, self._files))
         jobs = [Job(job_id(s.task.id, s.depends, depends), s.task.index, {"docs": s.kept.docs}) for s in self.states]
         weights = {job.id: state.kept.rows for job, state in zip(jobs, self.states, strict=True)}

@@ -99,6 +99,7 @@ class Recipe:
         return digest(
             {
                 "stages": [entry.model_dump(mode="json") for entry in self.entries if entry.enabled],
+                "each": [step.name for step in self.steps if step.each],
                 "publish": self.publish.model_dump(mode="json"),
                 "sample": self.sample.model_dump(mode="json"),
                 "seed": self.seed,
@@ -110,7 +111,9 @@ class Recipe:
 
 def library_versions(steps: Sequence[Step]) -> dict[str, str]:
     """Distribution -> installed version, of all whose output reaches these stages' hashed bytes."""
-    names = {*CODE_LIBRARIES, *(name for step in steps for name in step.stage.libraries())}
+    stages = [step.stage for step in steps]
+    stages += [by_language.variant(step.name, step.stage, by_language.KOREAN) for step in steps if step.each]
+    names = {*CODE_LIBRARIES, *(name for stage in stages for name in stage.libraries())}
     return {name: version(name) for name in sorted(names)}
 
 

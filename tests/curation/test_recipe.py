@@ -278,6 +278,7 @@ HASHES = {
     "seed": ({}, ["seed=1"], False),
     "parts": ({}, ["publish.rows_per_part=10"], False),
     "sample": ({}, ["sample.rate=0.5"], False),
+    "each_language_by_its_own": ({}, ["language=each"], False),
     "a_stage_more": ({"more": ["pii"]}, [], False),
     "a_stage_less": ({}, ["minhash.enabled=false"], False),
 }  # fmt: skip
@@ -305,6 +306,11 @@ def test_the_hash_hangs_on_files_versions_and_libraries(monkeypatch: pytest.Monk
     assert recipe.sha256({"m": "a"}) != base
 
 
+def test_every_language_needs_its_segmenters() -> None:
+    assert "kiwipiepy" not in resolve("p", spec("gopher_quality")).libraries()
+    assert "kiwipiepy" in resolve("p", spec("gopher_quality", language="each")).libraries()
+
+
 def first_sift(*settings: str) -> list[str]:
     """Task ids of the first level."""
     recipe = resolve("p", spec("extract", "gopher_quality", "minhash", "pii"), settings)
@@ -322,6 +328,7 @@ def test_what_follows_the_first_sift_does_not_extract_again() -> None:
     assert first_sift("minhash.enabled=false", "pii.enabled=false") == base
     assert first_sift("publish.rows_per_part=7") == base
     assert set(first_sift("gopher_quality.min_words=1")).isdisjoint(base)
+    assert set(first_sift("language=each")).isdisjoint(base)
     assert set(first_sift("extract.favour_precision=false")).isdisjoint(base)
 
 
