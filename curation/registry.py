@@ -48,7 +48,7 @@ def stages() -> dict[str, type[Stage]]:
     """Our own stages and those that installed distributions add by entry points in `gristmill.stages`.
 
     Raises:
-      StageError: an entry point takes a name that exists, or is not a subclass of `Stage`.
+      StageError: an entry point takes a name that exists, can't be imported, or is not a subclass of `Stage`.
     """
     found = dict(STAGES)
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: (p.name, p.value)):
@@ -57,7 +57,13 @@ def stages() -> dict[str, type[Stage]]:
                 f"the entry point {point.value!r} of {_distribution(point)} names its stage {point.name!r}, "
                 f"which exists already; give it another name"
             )
-        loaded = point.load()
+        try:
+            loaded = point.load()
+        except (ImportError, AttributeError) as error:
+            raise StageError(
+                f"the entry point {point.name!r} = {point.value!r} of {_distribution(point)} can't be loaded: {error}; "
+                f"mend or uninstall that distribution"
+            ) from error
         if not (isinstance(loaded, type) and issubclass(loaded, Stage)):
             raise StageError(
                 f"the entry point {point.name!r} = {point.value!r} of {_distribution(point)} is {loaded!r}, "
