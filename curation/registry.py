@@ -4,7 +4,6 @@ from importlib.metadata import EntryPoint, entry_points
 
 from classifiers.language import Language
 from classifiers.quality import Quality
-
 from curation.edits.ftfy import Ftfy
 from curation.edits.pii import Pii
 from curation.edits.symbol_lines import SymbolLines
