@@ -1,4 +1,11 @@
-"""One fastText training, in a process of its own: a second one inside a process often meets `Encountered NaN`."""
+"""One fastText training, in a process of its own whose fresh memory is zero.
+
+fastText 0.9 with one thread fills only the first tenth of its input matrix (`DenseMatrix::uniform` calls one of ten
+blocks) and leaves the rest as the allocator gave it. Where that is memory used before, a training meets `Encountered
+NaN`, or worse, learns from garbage; so a second training inside a process often fails, and a small one in a fresh one
+does, too. glibc clears what it hands out when told to (MALLOC_PERTURB_ fills with the complement of its value), which
+also makes the model's bytes depend on nothing but texts and options.
+"""
 
 import json
 import os
@@ -44,7 +51,7 @@ def fit(lines: Path, model: Path, options: dict[str, float]) -> None:
         capture_output=True,
         text=True,
         errors="replace",
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_PERTURB_": "255"},
         check=False,
     )
     if done.returncode == NAN_STATUS:
