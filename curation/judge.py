@@ -73,8 +73,13 @@ def _subset(stage: Stage, paths: Mapping[str, Path]) -> dict[str, Path]:
     return {name: paths[name] for name in stage.files()}
 
 
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """Sent before a task's first page: which dropped texts it keeps may not hang on the tasks before it."""
+
+
 class Judge:
-    """Callable: page or document -> `Judged`. Answers depend on the page alone."""
+    """Callable: page or document -> `Judged`. Verdicts depend on the page alone."""
 
     def __init__(self, spec: JudgeSpec) -> None:
         needed = {name for step in spec.steps for name in step.stage.files()}
@@ -86,7 +91,10 @@ class Judge:
         self._pii = next((s.stage for s in spec.steps if isinstance(s.stage, Pii)), None) or Pii()
         self._dropped = _LowestHashes(spec.sample.dropped_per_reason)
 
-    def __call__(self, item: Page | Document) -> Judged:
+    def __call__(self, item: Page | Document | NewTask) -> Judged:
+        if isinstance(item, NewTask):
+            self._dropped = _LowestHashes(self._sample.dropped_per_reason)
+            return Judged(None)
         sampled = sample_hash(self._seed, item.id) < self._sample.rate * 2**64
         if isinstance(item, Document):
             return self._walk(item, None, self._steps, sampled)

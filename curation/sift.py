@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ import xxhash
 from curation.child import Child, Died
 from curation.documents import TableWriter, read_documents, to_row
 from curation.jobs import InputError, Job, Marker
-from curation.judge import Judged, JudgeSpec
+from curation.judge import Judged, JudgeSpec, NewTask
 from curation.keep import Kept
 from curation.readers.base import Reader
 from curation.readers.registry import open_task
@@ -105,8 +106,9 @@ class Sift:
         retries_before = Counter(self._child.retries)
         with ExitStack() as stack:
             out = _Output(self, job, stack)
-            for item, judged in self._child.map(items):
-                out.add(item, judged)
+            for item, judged in self._child.map(chain((NewTask(),), items)):
+                if not isinstance(item, NewTask):
+                    out.add(item, judged)
             facts = out.facts() | {"retries": dict(Counter(self._child.retries) - retries_before)}
             if reader is not None:
                 facts |= {"first": reader.first, "end": reader.end, "skipped": dict(reader.skipped)}
