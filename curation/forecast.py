@@ -12,6 +12,7 @@ from curation.judge import Judged, JudgeSpec
 from curation.readers.registry import open_task
 from curation.recipe import Recipe
 from curation.sift import DEFAULT_LIMITS, supervised
+from schemas.records import Page
 from schemas.tasks import Task
 
 SHARD_BYTES_PER_CHARACTER = 0.55
@@ -100,6 +101,7 @@ def forecast(
             last = task.start
             for page, answer in child.map(islice(open_task(task), max(pages // len(chosen), 1))):
                 start = start or time.monotonic()
+                assert isinstance(page, Page), "nothing else was sent"
                 last = page.offset
                 judged.append(answer)
             spans += _span(task, last)
