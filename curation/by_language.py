@@ -43,6 +43,13 @@ def require() -> None:
     segmenter(KOREAN)
 
 
+def load_words(stage: Stage, *, each: bool) -> None:
+    """Loads the segmenter that a stage will ask for: what the child may use in memory is counted from there."""
+    language = KOREAN if each else getattr(stage, "language", None)
+    if isinstance(language, str):
+        segmenter(language).load()
+
+
 @functools.lru_cache(maxsize=8192)
 def variant(name: str, stage: Stage, language: str) -> Stage:
     """The stage for documents of a language.

@@ -66,6 +66,8 @@ def load_stages(steps: tuple[Step, ...], files: Mapping[str, str]) -> tuple[Step
     """Stages ready for use, their models and lists resolved on this machine and checked against the driver's hashes."""
     registry = Registry()
     paths = {name: registry.resolve(name, expected=sha) for name, sha in files.items()}
+    for step in steps:
+        by_language.load_words(step.stage, each=step.each)
     return tuple(replace(step, stage=step.stage.setup(_subset(step.stage, paths))) for step in steps)
 
 

@@ -70,8 +70,7 @@ class MinHash(Dedup):
 
     def libraries(self) -> tuple[str, ...]:
         """What decides about words besides our own code."""
-        kiwi = ("kiwipiepy", "kiwipiepy_model") if segmenter(self.language).name == "kiwi" else ()
-        return ("regex", *kiwi)
+        return ("regex", *segmenter(self.language).libraries)
 
     def setup(self, files: Mapping[str, Path]) -> Self:
         """Itself; a language without a segmenter, or one that isn't installed, is an error here."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import aiohttp
-import botocore.exceptions  # type: ignore[import-untyped]
+import botocore.exceptions
 import requests
 import urllib3
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-__all__ = ["require", "words"]
+__all__ = ["load", "require", "words"]
 
 _MODEL = "sbg"
 # Kiwi is said to fail on very long numbers; the reference takes them out before, so this does.
@@ -42,6 +42,15 @@ def _kiwi() -> Any:
     from kiwipiepy import Kiwi  # heavy and optional
 
     return Kiwi(model_type=_MODEL)
+
+
+def load() -> None:
+    """Loads the model now.
+
+    Raises:
+        ImportError: as `require`.
+    """
+    _kiwi()
 
 
 def words(text: str) -> list[str]:

@@ -29,6 +29,13 @@ class Segmenter(Protocol):
     def deviation(self) -> str:
         """How its words depart from the reference's, in words for the manifest and the report; `""` = they don't."""
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions whose versions decide the words, besides our own code."""
+
+    def load(self) -> None:
+        """Loads what is heavy now, not at the first text: a process that limits its memory does so before."""
+
     def words(self, text: str) -> list[str]:
         """Returns the words of `text`, marks included; none is empty or begins or ends with white space."""
 
@@ -37,6 +44,10 @@ class Segmenter(Protocol):
 class _English:
     name: str = "english"
     deviation: str = ""
+    libraries: tuple[str, ...] = ()
+
+    def load(self) -> None:
+        english.words("")
 
     def words(self, text: str) -> list[str]:
         return english.words(text)
@@ -46,6 +57,10 @@ class _English:
 class _Kiwi:
     name: str = "kiwi"
     deviation: str = ""
+    libraries: tuple[str, ...] = ("kiwipiepy", "kiwipiepy_model")
+
+    def load(self) -> None:
+        korean.load()
 
     def words(self, text: str) -> list[str]:
         return korean.words(text)
@@ -58,6 +73,10 @@ class _Unicode:
         "words are runs of Unicode letters (single characters in scripts without spaces), not those of the language's "
         "own segmenter in FineWeb-2"
     )
+    libraries: tuple[str, ...] = ("regex",)
+
+    def load(self) -> None:
+        unicode_words.words("")
 
     def words(self, text: str) -> list[str]:
         return unicode_words.words(text)

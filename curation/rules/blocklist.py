@@ -53,7 +53,7 @@ class HashedLines:
           ListError: the list can't be read.
         """
         kept = cache_folder() / "hashed" / f"{sha256_file(str(path))[:32]}.npy"
-        if kept.exists():
+        with suppress(OSError, ValueError):  # missing, or damaged: made again
             return cls(np.load(kept, mmap_mode="r"))
         made = cls.of(read_lines(path))
         with suppress(OSError):  # a cache that can't be written costs time only

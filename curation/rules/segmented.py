@@ -6,9 +6,6 @@ from text.words import segmenter
 
 __all__ = ["require_segmenter", "segmenter_deviations", "segmenter_libraries", "words_of"]
 
-_LIBRARIES: dict[str, tuple[str, ...]] = {"kiwi": ("kiwipiepy", "kiwipiepy_model"), "unicode": ("regex",)}
-"""Segmenter -> distributions that decide its words."""
-
 
 @functools.lru_cache(maxsize=1)
 def words_of(text: str, language: str) -> tuple[str, ...]:
@@ -32,7 +29,7 @@ def require_segmenter(language: str) -> None:
 
 def segmenter_libraries(language: str) -> tuple[str, ...]:
     """Distributions whose versions decide the words of a language."""
-    return _LIBRARIES.get(segmenter(language).name, ())
+    return segmenter(language).libraries
 
 
 def segmenter_deviations(language: str) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from classifiers.evaluate import evaluate
-from classifiers.train import train
+from classifiers.evaluate import Evaluation, evaluate
+from classifiers.train import Training, train
 from service.exits import Exit
 
 EPILOG = """\
@@ -44,6 +44,7 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it; prints one JSON line."""
+    result: Training | Evaluation
     if args.action == "train":
         result = train(args.positives, args.negatives, args.model, seed=args.seed, epochs=args.epochs, dim=args.dim)
     else:
