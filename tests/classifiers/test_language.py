@@ -82,10 +82,8 @@ def test_columns_of_fineweb2_labels(model: Path) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.text())
-def test_any_text_gets_an_answer(text: str) -> None:
-    if not Registry().status("lid176").here:
-        return
-    stage = Language().setup({"lid176": Registry().resolve("lid176")})
+def test_any_text_gets_an_answer(model: Path, text: str) -> None:
+    stage = Language().setup({"lid176": model})
     assert 0 < stage.annotate(Document(text=text)).language_score < 1.001
 
 
