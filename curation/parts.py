@@ -99,12 +99,12 @@ def part_name(index: int, parts: int, group: dict[str, str] | None = None) -> st
 
 def _shards(recipe: Recipe, states: Sequence[TaskState]) -> Iterator[dict[str, Any]]:
     """Kept documents in order, cut by rows, each group of `publish.by` apart."""
-    groups: dict[tuple[str, ...], list[tuple[TaskState, int]]] = {} if recipe.publish.by else {(): []}
+    groups: dict[tuple[str, ...], list[tuple[TaskState, int]]] = {}
     for state in states:
         for key, rows in _group_rows(state, recipe.publish.by).items():
             groups.setdefault(key, []).append((state, rows))
-    for key, counts in sorted(groups.items()):
-        group: dict[str, str] = dict(zip(recipe.publish.by, key, strict=True))
+    for key, counts in sorted((groups or {(): []}).items()):  # readers want a file even where nothing was kept
+        group: dict[str, str] = dict(zip(recipe.publish.by, key, strict=bool(groups)))
         parts = list(_cut(counts, recipe.publish.rows_per_part))
         for i, slices in enumerate(parts):
             yield {"kind": "shards", "name": part_name(i, len(parts), group), "slices": slices, "group": group}

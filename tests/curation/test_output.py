@@ -1,0 +1,87 @@
+"""The output folder: whose it is, and what stands in it."""
+
+from pathlib import Path
+
+import pytest
+
+from curation.output import FOLDERS, MANIFEST, REPORT, RUN, SUCCESS, TALLY, Output, OutputError, entries
+from schemas.manifest import FileEntry
+from storage.commit import Committed
+
+MINE = {"pipeline": "a", "recipe": "1", "limit": 0}
+
+
+def test_claimed_once_and_again(tmp_path: Path) -> None:
+    out = Output(str(tmp_path / "out"))
+    assert out.claim(MINE) is False
+    assert out.claim(MINE) is False
+    Path(out.at(SUCCESS)).touch()
+    assert out.claim(MINE) is True
+
+
+DIFFER = {
+    "recipe": ({**MINE, "recipe": "2"}, 'recipe: "1" there, "2" now'),
+    "two": ({**MINE, "recipe": "2", "limit": 5}, 'limit: 0 there, 5 now; recipe: "1" there, "2" now'),
+    "a_key_more": ({**MINE, "where": "x"}, 'where: null there, "x" now'),
+    "long": ({**MINE, "pipeline": "y" * 99}, f'pipeline: "a" there, "{"y" * 56}… now'),
+}
+
+
+@pytest.mark.parametrize("case", DIFFER)
+def test_another_runs_output(case: str, tmp_path: Path) -> None:
+    identity, words = DIFFER[case]
+    out = Output(str(tmp_path))
+    out.claim(MINE)
+    with pytest.raises(OutputError) as caught:
+        out.claim(identity)
+    assert str(caught.value) == (
+        f"{str(tmp_path)!r} holds another run's output ({words}); give another --output, or --fresh to start anew"
+    )
+
+
+@pytest.mark.parametrize("name", [*FOLDERS, MANIFEST, SUCCESS])
+def test_somebody_elses_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "x").touch()
+    with pytest.raises(OutputError) as caught:
+        Output(str(tmp_path)).claim(MINE)
+    assert str(caught.value) == f"{str(tmp_path)!r} holds {name} and no run.json: no run made it; give another --output"
+    assert not (tmp_path / RUN).exists()
+
+
+def test_files_that_are_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    assert Output(str(tmp_path)).claim(MINE) is False
+
+
+@pytest.mark.parametrize("work", [True, False])
+def test_clear_takes_what_runs_write_and_nothing_else(work: bool, tmp_path: Path) -> None:
+    for folder in (*FOLDERS, "work", "mine"):
+        (tmp_path / folder / "deep").mkdir(parents=True)
+        (tmp_path / folder / "deep" / "x").touch()
+    for name in (RUN, MANIFEST, TALLY, REPORT, SUCCESS, "notes.txt"):
+        (tmp_path / name).touch()
+    Output(str(tmp_path)).clear(work=work)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "notes.txt", *([] if work else ["work"])]
+    Output(str(tmp_path)).clear(work=work)  # nothing to do is no error
+
+
+def test_sweep(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    for name in ("a", "b", "c"):
+        (tmp_path / "shards" / name).touch()
+    out = Output(str(tmp_path))
+    out.sweep("shards", ["b"])
+    out.sweep("ledger", [])
+    assert [path.name for path in (tmp_path / "shards").iterdir()] == ["b"]
+
+
+def test_no_manifest(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"has no manifest.json: no run finished here$"):
+        Output(str(tmp_path)).manifest()
+
+
+def test_entries() -> None:
+    assert entries([("shards", "part", Committed("x", "ab", 7), 3)]) == (
+        FileEntry(path="shards/part", sha256="ab", bytes=7, rows=3),
+    )
