@@ -47,8 +47,8 @@ class Limits:
 
     memory_bytes: int = 700 << 20
     """Of the child, beyond what it holds once its stages are loaded."""
-    cpu_seconds: float = 60.0
-    """A backstop far above what any page needs: a page of 1 MB takes about a second."""
+    cpu_seconds: float = 120.0
+    """A backstop far above what any page needs: the worst page within the limits takes some 26 s."""
     wall_seconds: float = 900.0
 
 
