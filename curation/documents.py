@@ -1,8 +1,9 @@
 """Documents as Parquet: what a level hands to the next, and the columns of a shard."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from math import isfinite
 from types import TracebackType
 from typing import Any, Self
 
@@ -79,9 +80,25 @@ def to_row(doc: Document) -> dict[str, Any]:
         "top_languages": json.dumps(doc.top_languages) if doc.top_languages else "[]",
         "quality_score": doc.quality_score,
         "cluster_size": doc.cluster_size,
-        "metadata": json.dumps(doc.metadata, ensure_ascii=False, sort_keys=True, default=str),
+        "metadata": _json(doc.metadata),
         "digest": doc.digest,
     }
+
+
+def _json(metadata: Mapping[str, object]) -> str:
+    """Strict JSON: NaN and infinities, which pandas leaves in many a column, become null."""
+    try:
+        return json.dumps(metadata, ensure_ascii=False, sort_keys=True, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(metadata), ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def from_row(row: dict[str, Any]) -> Document:

@@ -19,6 +19,7 @@ from curation.registry import stages as known_stages
 from schemas.manifest import Manifest, StageEntry
 from schemas.recipe import PipelineFile, PipelineSpec, Publish, Sample, StageSpec
 from schemas.stage import Dedup, Extract, Stage
+from text.words import UNICODE, segmenter
 
 CODE_LIBRARIES = ("numpy", "pyarrow", "xxhash")
 """Their output reaches hashed bytes whatever the stages are."""
@@ -213,6 +214,8 @@ def _assemble(
         except ImportError as error:
             raise RecipeError(f"{name}: language = {spec.language!r}: {error}") from error
     deviations = tuple(f"{step.name}: {words}" for step in steps for words in step.stage.deviations())
+    if any(step.each for step in steps):
+        deviations += (f"languages other than English and Korean: {segmenter(UNICODE).deviation}",)
     return Recipe(
         name,
         spec.description,

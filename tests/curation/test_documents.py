@@ -1,5 +1,6 @@
 """Documents as Parquet: there and back, row group by row group."""
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,12 @@ def test_row_and_back(case: str) -> None:
     doc = DOCUMENTS[case]
     assert from_row(to_row(doc)) == doc
     assert list(to_row(doc)) == DOCS.names
+
+
+def test_metadata_is_strict_json() -> None:
+    given = {"a": float("nan"), "b": [float("inf"), 1.5, {"c": -float("inf")}], "d": date(2026, 11, 7)}
+    wanted = '{"a": null, "b": [null, 1.5, {"c": null}], "d": "2026-11-07"}'
+    assert to_row(Document("", metadata=given))["metadata"] == wanted
 
 
 def test_file_and_back(tmp_path: Path, small_groups: None) -> None:
