@@ -60,7 +60,7 @@ class TableWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         with suppress(OSError):  # an open writer would write its footer when it is collected
             self._writer.close()
-        self._file.discard()
+        self._file.__exit__(kind, error, at)  # which says plainly where there was no room
 
 
 def to_row(doc: Document) -> dict[str, Any]:

@@ -13,8 +13,11 @@ from curation.engine import Engine, EngineError
 from curation.jobs import Job, Marker, Phase, failure, read_marker
 from curation.progress import Beat, Progress
 from curation.recipe import digest
+from storage.commit import replace_atomic
 from storage.hashed import HashedFile
 from storage.paths import is_local, join, listdir, open_read
+
+SILENT = "it ended without a word"
 
 START_SECONDS = 6.0
 """What starting two workers with their children takes on two cores."""
@@ -96,7 +99,7 @@ class PhaseRunner:
             if from_input:
                 self.failed_inputs[job.id] = words
             else:
-                faults.append(words or trouble or "it ended without a word")
+                faults.append(words or trouble or self._silence(phase, job))
         if faults:
             listed = "\n".join(
                 f"  {n} x {words}" if n > 1 else f"  {words}" for words, n in Counter(faults).most_common(5)
@@ -105,6 +108,16 @@ class PhaseRunner:
                 f"{len(faults)} of the jobs of phase {phase.name!r} failed after {self.retries + 1} tries:\n{listed}\n"
                 f"what is done stays done; mend this and give the same command again"
             )
+
+
+    def _silence(self, phase: Phase, job: Job) -> str:
+        """Why a job left no words: where there is no room for any, the driver finds none either."""
+        note = json.dumps({"error": SILENT, "input": False})
+        try:
+            replace_atomic(join(phase.folder, f"{job.id}.failed"), note.encode())
+        except OSError as error:
+            return str(error)
+        return SILENT
 
 
 class _Watch:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from curation.readers.base import FormatError, Reader
 from curation.readers.rows import TEXT, row_to_page
 from schemas.records import Page
+from storage.errors import StorageError
 
 BATCH_ROWS = 64
 BUFFER_BYTES = 1 << 20
@@ -27,7 +28,9 @@ class ParquetReader(Reader):
                         f"{path}: no column `{TEXT}`, only {', '.join(names)}; rename the one that holds the text"
                     )
                 yield from self._rows(parquet)
-        except pa.ArrowException as error:
+        except (FormatError, StorageError):
+            raise
+        except (pa.ArrowException, OSError) as error:  # Arrow tells of damaged pages by a bare OSError
             raise FormatError(f"{path}: not readable as Parquet: {error}") from error
 
     def _rows(self, parquet: pq.ParquetFile) -> Iterator[Page]:
