@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from curation.beam import ForEach
     from curation.driver import Inputs, Options, run
+    from curation.for_each import ForEach
 
 __all__ = ["ForEach", "Inputs", "Options", "run"]
 
-_HOMES = {"ForEach": "curation.beam", **dict.fromkeys(("Inputs", "Options", "run"), "curation.driver")}
+_HOMES = {"ForEach": "curation.for_each", **dict.fromkeys(("Inputs", "Options", "run"), "curation.driver")}
 
 
 def __getattr__(name: str) -> Any:

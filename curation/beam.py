@@ -1,7 +1,7 @@
 """The Beam units: composite PTransforms with typed ends. The functions do the work; these only wire it.
 
-Elements are jobs, never pages, so every engine carries the same few bytes; `ForEach` is the exception, for pipelines of
-users who bring documents of their own.
+Elements are jobs, never pages, so every engine carries the same few bytes (`curation.for_each` is for pipelines of
+users who bring documents of their own).
 """
 
 import json
@@ -16,10 +16,6 @@ from apache_beam.metrics import Metrics
 
 from curation import lifeline
 from curation.jobs import Job, Phase, perform
-from curation.judge import load_stages, run_stage
-from curation.recipe import Step
-from schemas.records import Document, Verdict
-from schemas.stage import Stage
 from storage.paths import open_read
 
 JOBS = pa.schema([("id", pa.string()), ("index", pa.int64()), ("payload", pa.string())])
@@ -97,6 +93,10 @@ class Sign(_Perform):
     """Tasks' documents to bucket keys, laid out by hash range."""
 
 
+class Gather(_Perform):
+    """Groups of key files, each to one file, before the exchange of a very large run."""
+
+
 class ExchangeByRange(_Perform):
     """Hash ranges of all tasks' keys to edges. The data moves by files; the engine carries the ranges."""
 
@@ -112,6 +112,7 @@ class Publish(_Perform):
 UNITS: dict[str, type[_Perform]] = {
     "sift": Sift,
     "sign": Sign,
+    "gather": Gather,
     "match": ExchangeByRange,
     "cluster": Components,
     "publish": Publish,
@@ -122,42 +123,3 @@ UNITS: dict[str, type[_Perform]] = {
 def build(pipeline: Any, phase: Phase, plan: str) -> Any:
     """One phase as a Beam pipeline."""
     return pipeline | "ReadPlan" >> ReadPlan(plan) | UNITS[phase.name].__name__ >> UNITS[phase.name](phase)
-
-
-class _ForEachFn(beam.DoFn):
-    def __init__(self, name: str, stage: Stage, files: dict[str, str]) -> None:
-        self._step, self._files = Step(name, stage), files
-        self._counters = {reason: Metrics.counter(name, reason) for reason in ("kept", *stage.reasons)}
-
-    def setup(self) -> None:
-        (self._loaded,) = load_stages((self._step,), self._files)
-
-    def process(self, doc: Document) -> Iterator[Any]:
-        doc, measured = run_stage(self._loaded, doc, whole=False)
-        failed = next((m for m in measured if m.failed), None)
-        self._counters[failed.reason if failed else "kept"].inc()
-        if failed is None:
-            yield doc
-        else:
-            yield beam.pvalue.TaggedOutput("dropped", (Verdict(failed.reason, failed.value, failed.threshold), doc))
-
-
-class ForEach(beam.PTransform):
-    """Any document stage in a Beam pipeline of one's own: PCollection[Document] -> `kept`, `dropped`.
-
-    `dropped` holds (Verdict, Document). Counters bear the stage's name, one a reason and `kept`. The stage runs in the
-    engine's worker, not in a supervised child: for text that you trust.
-
-    Example:
-      documents | "gopher_quality" >> ForEach("gopher_quality", GopherQuality(min_words=20))
-    """
-
-    def __init__(self, name: str, stage: Stage, files: dict[str, str] | None = None) -> None:
-        """Args: `files`: sha256 of each model or list that the stage needs; default those of the registry."""
-        super().__init__()
-        self._name, self._stage = name, stage
-        self._files = files if files is not None else dict.fromkeys(stage.files(), "")
-
-    def expand(self, docs: Any) -> Any:
-        fn = beam.ParDo(_ForEachFn(self._name, self._stage, self._files))
-        return docs | self._name >> fn.with_outputs("dropped", main="kept")

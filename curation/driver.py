@@ -9,6 +9,7 @@ from pathlib import Path
 
 from curation import inputs as inputs_module
 from curation.engine import Engine, default_workers
+from curation.hashing import digest
 from curation.inputs import Given
 from curation.ledger import LedgerError
 from curation.levels import Levels
@@ -16,7 +17,7 @@ from curation.output import LOCK, MANIFEST, REPORT, SUCCESS, TALLY, Output
 from curation.parts import Published, publish
 from curation.phases import PhaseRunner, RunFailedError
 from curation.progress import Progress, Quiet
-from curation.recipe import Recipe, digest, load, resolve
+from curation.recipe import Recipe, load, resolve
 from curation.report import render
 from curation.tally import Tally
 from schemas.manifest import Counts, InputEntry, Manifest

@@ -73,8 +73,11 @@ class Engine:
         pipeline = self._pipeline(min(self._workers, most))
         build(pipeline, phase, plan)
         thread = threading.Thread(target=_run, args=(pipeline, failures), name=f"phase {phase.name}", daemon=True)
-        before = threading.excepthook
-        threading.excepthook = lambda args: deaths.append(str(args.exc_value)) if _is_worker(args) else before(args)
+        before, bystanders = threading.excepthook, set(threading.enumerate())
+        held: list[threading.ExceptHookArgs] = []
+        threading.excepthook = lambda args: (
+            deaths.append(str(args.exc_value)) if _is_worker(args) else held.append(args)
+        )
         try:
             thread.start()
             while thread.is_alive() and not deaths:
@@ -84,7 +87,10 @@ class Engine:
             threading.excepthook = before
             if thread.is_alive():
                 self.abandoned = True
+                _silence(set(threading.enumerate()) - bystanders)
                 _end_workers()
+        for args in held if not deaths else ():  # where a worker died, Beam's threads that talked to it fail too
+            before(args)
         if deaths and thread.is_alive():
             raise EngineError(f"a worker of the phase {phase.name!r} died: {deaths[0]}")
         if failures:
@@ -122,6 +128,12 @@ def _run(pipeline: Any, failures: list[str]) -> None:
 
 def _is_worker(args: threading.ExceptHookArgs) -> bool:
     return args.thread is not None and args.thread.name == WORKER_THREAD
+
+
+def _silence(threads: set[threading.Thread]) -> None:
+    """From now on what these threads raise is nobody's concern: their phase was given up."""
+    before = threading.excepthook
+    threading.excepthook = lambda args: None if args.thread in threads else before(args)
 
 
 def _end_workers() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -71,18 +72,18 @@ class _Walk:
 
 
 def find(output: Output, url: str) -> list[dict[str, Any]]:
-    """Ledger rows of a URL (or of a page id), from the parts whose `url_hash` bounds admit it.
+    """Ledger rows of a URL (or of a page id).
 
     Raises:
       OutputError: no page of that URL or id.
     """
     rows: list[dict[str, Any]] = []
-    wanted = url_hash(url)
+    wanted = pa.scalar(url_hash(url), pa.uint64())
     for name in listdir(output.at("ledger")):
         with open_read(output.at("ledger", name)) as file:
-            table = pq.read_table(file)
-        hit = pc.or_(pc.equal(table["url_hash"], wanted), pc.equal(table["id"], url))
-        rows += [row for row in table.filter(hit).to_pylist() if url in (row["url"], row["id"])]
+            keys = pq.read_table(file, columns=["url_hash", "id"])
+            if pc.any(pc.or_(pc.equal(keys["url_hash"], wanted), pc.equal(keys["id"], url))).as_py():
+                rows += [row for row in pq.read_table(file).to_pylist() if url in (row["url"], row["id"])]
     if not rows:
         raise OutputError(f"{output.path!r} has no page with the URL or id {url!r}; give it as the ledger has it")
     return rows

@@ -8,7 +8,8 @@ from itertools import islice
 import psutil
 
 from curation.child import Died
-from curation.judge import Judged, JudgeSpec
+from curation.judge import JudgeSpec
+from curation.judged import Judged
 from curation.readers.registry import open_task
 from curation.recipe import Recipe
 from curation.sift import DEFAULT_LIMITS, supervised

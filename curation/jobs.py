@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from curation.recipe import digest
+from curation.hashing import digest
 from storage.commit import Committed, create_exclusive, replace_atomic
 from storage.paths import exists, join, open_read
 

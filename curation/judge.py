@@ -2,15 +2,15 @@
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from curation import by_language
 from curation.edits.pii import Pii
+from curation.judged import Judged, NewTask, sample_hash
 from curation.recipe import Step
 from schemas.recipe import Sample
 from schemas.records import Body, Document, Fault, Measurement, Page
@@ -19,31 +19,6 @@ from storage.registry import Registry
 
 TEXT_STAGE = "read"
 """The stage that a ledger row names where the page could not be read, whatever the recipe."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What became of a page: the document that goes on, or why it does not."""
-
-    doc: Document | None
-    """None where there is no text to speak of (a fault before or in `extract`)."""
-    stage: str = ""
-    """Where it was dropped; empty where it goes on."""
-    reason: str = ""
-    value: float = 0.0
-    threshold: float = 0.0
-    sampled: bool = False
-    characters: int = 0
-    """Of a dropped page's text."""
-    signals: Mapping[str, float] = field(default_factory=dict)
-    """`stage.reason` -> measured value, of every rule that was asked."""
-    dropped_text: str | None = None
-    """The text where this dropped page may belong to the kept sample of dropped ones, after the PII edit."""
-
-    @property
-    def kept(self) -> bool:
-        """Whether it goes on."""
-        return not self.stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +48,6 @@ def load_stages(steps: tuple[Step, ...], files: Mapping[str, str]) -> tuple[Step
 
 def _subset(stage: Stage, paths: Mapping[str, Path]) -> dict[str, Path]:
     return {name: paths[name] for name in stage.files()}
-
-
-@dataclass(frozen=True, slots=True)
-class NewTask:
-    """Sent before a task's first page: which dropped texts it keeps may not hang on the tasks before it."""
 
 
 class Judge:
@@ -193,11 +163,6 @@ def plain_text(page: Page) -> Document | Fault:
         return replace(as_document(page), text=page.body.decode("utf-8"))
     except UnicodeDecodeError as error:
         return Fault("undecodable_bytes", error.start)
-
-
-def sample_hash(seed: int, document_id: str) -> int:
-    """Uniform 64-bit number of (seed, id): who is sampled depends on nothing else."""
-    return xxhash.xxh3_64_intdigest(document_id.encode("utf-8", "surrogatepass"), seed=seed & (2**64 - 1))
 
 
 class _LowestHashes:

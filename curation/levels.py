@@ -10,18 +10,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.by_language import EACH, KOREAN
+from curation.hashing import digest
 from curation.inputs import Given
 from curation.jobs import Job, Marker
 from curation.judge import JudgeSpec, SignSpec
+from curation.judged import Sealed
 from curation.keep import Kept
 from curation.ledger import LedgerLevel
-from curation.match import Cluster, Match
+from curation.match import Cluster, Gather, Match
 from curation.phases import PhaseRunner, RunFailedError, job_id
 from curation.plan import close_chain, limit_pages, plan
-from curation.recipe import Level, Recipe, digest, library_versions
+from curation.recipe import Level, Recipe, library_versions
 from curation.sift import Sift
 from curation.sign import Sign, unpack_counts
 from dedup.exchange import FENCES, ranges
+from dedup.gather import groups
 from schemas.stage import Dedup, Rewrite, Rule
 from schemas.tasks import Task
 from storage.hashed import HashedFile
@@ -140,7 +143,9 @@ class Levels:
     def _sift(self, level: Level, depends: str, states: Sequence[TaskState]) -> None:
         phase = Sift(
             join(self._runner.work, "sift", depends[:16]),
-            JudgeSpec(level.steps, self._recipe.sample, self._recipe.seed, level.has_text, self._files),
+            Sealed.of(JudgeSpec(level.steps, self._recipe.sample, self._recipe.seed, level.has_text, self._files)),
+            self._recipe.sample,
+            self._recipe.seed,
             level.from_input,
             signal_names(level),
             heartbeats=self._runner.heartbeats,
@@ -180,7 +185,7 @@ class Levels:
         entry = next(e for e in self._recipe.entries if e.name == name)
         files = {n: self._files[n] for n in level.dedup.stage.files()}
         depends = digest([entry.model_dump(mode="json"), level.dedup.each, files, library_versions([level.dedup])])
-        sign = Sign(join(self._runner.work, "sign", depends[:16]), SignSpec(level.dedup, self._files))
+        sign = Sign(join(self._runner.work, "sign", depends[:16]), Sealed.of(SignSpec(level.dedup, self._files)))
         jobs = [Job(job_id(s.task.id, s.depends, depends), s.task.index, {"docs": s.kept.docs}) for s in self.states]
         weights = {job.id: state.kept.rows for job, state in zip(jobs, self.states, strict=True)}
         signed = [_sure(marker) for marker in self._runner.run(sign, jobs, weights, self._seconds(self.states))]
@@ -217,15 +222,25 @@ class Levels:
         counts = np.zeros(FENCES, np.int64)
         for marker in signed:
             counts += unpack_counts(marker.facts["fences"])
+        cut = ranges(counts, KEYS_PER_RANGE)
         keys = [(join(folder, m.files["keys"].name), base) for m, base in zip(signed, bases, strict=True)]
+        keys = self._gathered(keys, groups(len(keys), len(cut)))
         match = Match(join(self._runner.work, "match"))
         listed = self._list(keys)
-        jobs = [
-            Job(job_id(listed, a, b), i, {"files": listed, "fences": [a, b]})
-            for i, (a, b) in enumerate(ranges(counts, KEYS_PER_RANGE))
-        ]
+        jobs = [Job(job_id(listed, a, b), i, {"files": listed, "fences": [a, b]}) for i, (a, b) in enumerate(cut)]
         markers = self._runner.run(match, jobs)
         return [(join(match.folder, _sure(marker).files["edges"].name), 0) for marker in markers]
+
+    def _gathered(self, keys: list[tuple[str, int]], into: Sequence[range]) -> list[tuple[str, int]]:
+        """The files of keys, merged in groups where files x ranges would be too many reads."""
+        if all(len(group) == 1 for group in into):
+            return keys
+        gather = Gather(join(self._runner.work, "gather"))
+        jobs = []
+        for i, group in enumerate(into):
+            listed = self._list([keys[k] for k in group])
+            jobs.append(Job(job_id(listed), i, {"files": listed}))
+        return [(join(gather.folder, _sure(m).files["keys"].name), 0) for m in self._runner.run(gather, jobs)]
 
     def _list(self, rows: Sequence[tuple[str, int]]) -> str:
         """Writes a file list; named by its hash, so that the same rows have the same path."""

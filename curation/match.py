@@ -1,4 +1,4 @@
-"""Match and cluster: bucket keys of all documents to edges a hash range, then edges to keepers."""
+"""Gather, match and cluster: bucket keys of all documents to edges a hash range, then edges to keepers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from curation.jobs import Job, Marker
 from curation.keep import CLUSTER_COLUMNS
 from dedup.components import Components, choose_keepers
 from dedup.exchange import read_slice
+from dedup.gather import gather
 from dedup.match import edges
 from storage.hashed import HashedFile
 from storage.paths import open_read
@@ -26,6 +27,25 @@ def read_list(path: str) -> Iterator[tuple[str, int]]:
     with open_read(path) as file:
         table = pq.read_table(file)
     yield from zip(table["path"].to_pylist(), table["base"].to_pylist(), strict=True)
+
+
+@dataclass
+class Gather:
+    """The phase that merges files of keys before the exchange. Payload: `files` (a file list of signatures)."""
+
+    folder: str
+    name: str = "gather"
+
+    def setup(self) -> None:
+        """Nothing to load."""
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+    def run(self, job: Job) -> Marker:
+        """One group of files. See `Phase.run`."""
+        paths, bases = zip(*read_list(job.payload["files"]), strict=True)
+        return Marker(job.id, {"keys": gather(paths, bases, self.folder)})
 
 
 @dataclass

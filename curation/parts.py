@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from curation.documents import read_tables
+from curation.hashing import digest
 from curation.jobs import Job, Marker
 from curation.levels import DedupResult, TaskState, signal_names
 from curation.output import FOLDERS, Output, entries
 from curation.phases import PhaseRunner, job_id
 from curation.publish import Publish
-from curation.recipe import Recipe, digest
+from curation.recipe import Recipe
 from schemas.manifest import FileEntry
 from storage.copies import place
 from storage.paths import join, safe_name

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from curation.beam import jobs_table
 from curation.engine import Engine, EngineError
+from curation.hashing import digest
 from curation.jobs import Job, Marker, Phase, failure, read_marker
 from curation.progress import Beat, Progress
-from curation.recipe import digest
 from storage.commit import replace_atomic
 from storage.hashed import HashedFile
 from storage.paths import is_local, join, listdir, open_read
@@ -108,7 +108,6 @@ class PhaseRunner:
                 f"{len(faults)} of the jobs of phase {phase.name!r} failed after {self.retries + 1} tries:\n{listed}\n"
                 f"what is done stays done; mend this and give the same command again"
             )
-
 
     def _silence(self, phase: Phase, job: Job) -> str:
         """Why a job left no words: where there is no room for any, the driver finds none either."""

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from curation.documents import from_row, read_tables
 from curation.edits.pii import Pii
 from curation.jobs import Job, Marker
-from curation.judge import sample_hash
+from curation.judged import sample_hash
 from curation.keep import Kept
 from curation.ledger import DOC_COLUMNS, LedgerLevel, final_rows
 from curation.match import read_list

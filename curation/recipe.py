@@ -1,8 +1,6 @@
 """pipelines.yaml to a resolved recipe: every stage an instance, every parameter known, one hash over all of it."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 import schemas
 from classifiers.language import Language
 from curation import by_language, fineweb2
+from curation.hashing import digest
 from curation.registry import stages as known_stages
 from schemas.manifest import Manifest, StageEntry
 from schemas.recipe import PipelineFile, PipelineSpec, Publish, Sample, StageSpec
@@ -116,11 +115,6 @@ def library_versions(steps: Sequence[Step]) -> dict[str, str]:
     stages += [by_language.variant(step.name, step.stage, by_language.KOREAN) for step in steps if step.each]
     names = {*CODE_LIBRARIES, *(name for stage in stages for name in stage.libraries())}
     return {name: version(name) for name in sorted(names)}
-
-
-def digest(value: Any) -> str:
-    """sha256 over canonical JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def params(stage: Stage) -> dict[str, Any]:

@@ -21,11 +21,12 @@ import xxhash
 from curation.child import Child, Died
 from curation.documents import TableWriter, read_documents, to_row
 from curation.jobs import InputError, Job, Marker
-from curation.judge import Judged, JudgeSpec, NewTask
+from curation.judged import Judged, NewTask, Sealed
 from curation.keep import Kept
 from curation.readers.base import Reader
 from curation.readers.registry import open_task
 from curation.tally import Tally
+from schemas.recipe import Sample
 from schemas.records import Document, Page
 from schemas.tables import DOCS, DROPPED_TEXT, LEDGER, signals
 from schemas.tasks import Task
@@ -75,7 +76,10 @@ class Sift:
     """The phase. `signal_names` are the columns that this level can measure."""
 
     folder: str
-    spec: JudgeSpec
+    judge: Sealed
+    """Builds a `curation.judge.Judge`."""
+    sample: Sample
+    seed: int
     from_input: bool
     signal_names: tuple[str, ...]
     limits: Limits = DEFAULT_LIMITS
@@ -85,7 +89,7 @@ class Sift:
 
     def setup(self) -> None:
         """Starts the child."""
-        self._child = supervised(self.spec, self.limits)
+        self._child = supervised(self.judge, self.limits)
         self._child.__enter__()
 
     def close(self) -> None:
@@ -137,8 +141,8 @@ class _Output:
         self._ledger = table("ledger", LEDGER)
         self._signals = table("signals", signals(sift.signal_names))
         self._dropped = table("dropped", DROPPED_TEXT)
-        self._all_signals = sift.spec.sample.signals == "all"
-        self._tally = Tally(seed=sift.spec.seed, examples=sift.spec.sample.examples_per_reason)
+        self._all_signals = sift.sample.signals == "all"
+        self._tally = Tally(seed=sift.seed, examples=sift.sample.examples_per_reason)
         self._beat = _Heartbeat(sift.heartbeats, job.id)
         self._pages = 0
 

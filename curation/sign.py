@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from curation.child import Died
 from curation.documents import read_documents
 from curation.jobs import Job, Marker
-from curation.judge import SignSpec
+from curation.judged import Sealed
 from curation.sift import DEFAULT_LIMITS, Limits, supervised
 from dedup.exchange import FENCES, SignatureWriter
 from storage.hashed import HashedFile
@@ -23,13 +23,14 @@ class Sign:
     """The phase. A job's payload: `docs`, the documents file."""
 
     folder: str
-    spec: SignSpec
+    signer: Sealed
+    """Builds a `curation.judge.Signer`."""
     limits: Limits = DEFAULT_LIMITS
     name: str = "sign"
 
     def setup(self) -> None:
         """Starts the child."""
-        self._child = supervised(self.spec, self.limits)
+        self._child = supervised(self.signer, self.limits)
         self._child.__enter__()
 
     def close(self) -> None:

@@ -37,10 +37,11 @@ def main(args: argparse.Namespace) -> int:
 
 def _table(registry: Registry) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    for column in ("name", "kind", "size", "here", "licence", "what"):
-        table.add_column(column, justify="right" if column == "size" else "left")
+    for column in ("name", "kind", "size", "here"):
+        table.add_column(column, justify="right" if column == "size" else "left", no_wrap=True)
+    table.add_column("what")
     for entry in registry.entries():
-        status = registry.status(entry.name)
         size = f"{entry.size / 1e6:,.1f} MB" if entry.size else "?"
-        table.add_row(entry.name, entry.kind, size, "yes" if status.here else "no", entry.licence, entry.description)
+        here = "yes" if registry.status(entry.name).here else "no"
+        table.add_row(entry.name, entry.kind, size, here, f"{entry.description}; {entry.licence}")
     return table

@@ -10,7 +10,8 @@ import pytest
 
 from curation.edits.pii import Pii
 from curation.extract import Extract
-from curation.judge import Judge, Judged, JudgeSpec, NewTask, SignSpec, plain_text, run_stage, sample_hash
+from curation.judge import Judge, JudgeSpec, SignSpec, plain_text, run_stage
+from curation.judged import Judged, NewTask, sample_hash
 from curation.recipe import Step
 from curation.rules.gopher_quality import GopherQuality
 from dedup.exact import UrlDedup

@@ -10,7 +10,7 @@ import pytest
 
 from curation.documents import TableWriter
 from curation.jobs import Job
-from curation.judge import sample_hash
+from curation.judged import sample_hash
 from curation.keep import Kept
 from curation.ledger import LedgerLevel
 from curation.match import CLUSTER_TABLE

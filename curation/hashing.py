@@ -1,0 +1,10 @@
+"""One hash over anything JSON-able: what jobs, recipes and runs are named by."""
+
+import hashlib
+import json
+from typing import Any
+
+
+def digest(value: Any) -> str:
+    """sha256 over canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
