@@ -31,8 +31,8 @@ def page_at(source: Source, offset: int, limits: Limits = DEFAULT_LIMITS) -> Pag
     whole = Task("", 0, source, 0, 2**63 - 1, exact=True)
     for task in (straight, whole):
         for page in open_task(task, limits):
-            if page.offset == offset and page.fault is None:
-                return page
+            if page.offset == offset and (page.fault is None or task is whole):
+                return page  # a fault seen from the middle of a stream may be none from its beginning
             if page.offset >= offset:
                 break
     return None
