@@ -1,6 +1,7 @@
 """The `gristmill` command: parses arguments, runs a subcommand, turns known errors into one line and an exit code."""
 
 import argparse
+import atexit
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from curation.recipe import RecipeError
 from curation.registry import StageError
 from service.commands import classifier, demo, explain, models, plan, report, run, sample
 from service.exits import Exit
-from storage.errors import Locked, RegistryError, StorageError
+from storage.errors import Locked, MissingError, RegistryError, StorageError
 
 COMMANDS = {
     "run": run,
@@ -46,6 +47,7 @@ EXITS: dict[type[Exception], Exit] = {
     RecipeError: Exit.USAGE,
     StageError: Exit.USAGE,
     InputsError: Exit.USAGE,
+    MissingError: Exit.USAGE,
     RegistryError: Exit.MISSING,
     OutputError: Exit.FOREIGN,
     Locked: Exit.LOCKED,
@@ -88,4 +90,5 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = next(exit_code for kind, exit_code in EXITS.items() if isinstance(error, kind))
     sys.stdout.flush()
     sys.stderr.flush()
+    atexit._run_exitfuncs()  # job servers that Beam started end here
     os._exit(code)  # threads of an engine whose worker died would keep the process

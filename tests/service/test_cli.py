@@ -1,0 +1,178 @@
+"""The command: help that teaches, exit codes for scripts, one line for what is known to go wrong."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from curation.ledger import LedgerError
+from curation.output import OutputError
+from curation.phases import RunFailedError
+from curation.recipe import RecipeError
+from curation.registry import StageError
+from service import cli
+from service.exits import Exit
+from storage.errors import Locked, MissingError, RegistryError, StorageError
+
+COMMANDS = ("run", "demo", "plan", "explain", "report", "sample", "models", "classifier")
+
+
+def command(*args: str) -> "subprocess.CompletedProcess[str]":
+    """The command as users start it."""
+    return subprocess.run([sys.executable, "-m", "service", *args], capture_output=True, text=True, timeout=120)
+
+
+def test_the_commands() -> None:
+    assert tuple(cli.COMMANDS) == COMMANDS
+
+
+def parse(*args: str) -> argparse.Namespace:
+    return cli.parser().parse_args(list(args))
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "models list", "classifier train", "classifier evaluate", ""])
+def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(*name.split(), "--help")
+    assert ended.value.code == 0
+    words = capsys.readouterr().out
+    assert words.startswith(f"usage: gristmill {name}".rstrip())
+    assert len(words.splitlines()) >= 4
+    for option in ("--input", "--output", "--set", "--where", "--fresh", "--clean", "--limit", "--work"):
+        if name == "run":
+            assert option in words
+
+
+def test_help_teaches() -> None:
+    told = cli.parser().format_help()
+    listed = [line.split()[0] for line in told.splitlines() if line.startswith("    ") and line[4] != " "]
+    assert listed == list(COMMANDS)
+    assert "exit codes: 0 done, 1 failed" in told
+    assert "gristmill run fineweb --input 'crawl/*.warc.gz' --output out" in told
+
+
+def test_arguments_of_run() -> None:
+    args = parse(
+        "run", "fineweb", "--input", "a", "b", "--input", "c", "--output", "o", "--set", "c4.x=1", "--set", "seed=2",
+        "--limit", "5", "--workers", "3", "--fresh",
+    )  # fmt: skip
+    assert (args.pipeline, args.input, args.output) == ("fineweb", ["a", "b", "c"], "o")
+    assert (args.settings, args.limit, args.workers) == (["c4.x=1", "seed=2"], 5, 3)
+    assert (args.fresh, args.clean, args.work, args.retries, args.max_failed_files) == (True, False, "", 2, 0)
+    assert args.prefix == "https://data.commoncrawl.org/"
+
+
+WRONG = {
+    "no_command": ([], "the following arguments are required: COMMAND"),
+    "unknown_command": (["runn"], "invalid choice: 'runn'"),
+    "no_input": (["run", "fineweb", "--output", "o"], "the following arguments are required: --input"),
+    "no_output": (["run", "fineweb", "--input", "a"], "the following arguments are required: --output"),
+    "unknown_option": (["run", "f", "--input", "a", "--output", "o", "--colour"], "unrecognized arguments: --colour"),
+    "abbreviation": (["run", "f", "--input", "a", "--out", "o"], "the following arguments are required: --output"),
+    "zero_workers": (["run", "f", "--input", "a", "--output", "o", "--workers", "0"], "0 is not at least 1"),
+    "negative_limit": (["run", "f", "--input", "a", "--output", "o", "--limit", "-4"], "-4 is not at least 1"),
+    "no_number": (["sample", "d", "--pages", "x"], "invalid positive value: 'x'"),
+    "no_action": (["models"], "the following arguments are required: ACTION"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    args, words = WRONG[case]
+    with pytest.raises(SystemExit) as ended:
+        parse(*args)
+    assert ended.value.code == Exit.USAGE
+    assert words in capsys.readouterr().err
+
+
+class Ended(BaseException):
+    """In place of `os._exit`."""
+
+
+@pytest.fixture
+def acting(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
+    """Runs `main` with commands that only remember their arguments."""
+    seen: list[argparse.Namespace] = []
+
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr("service.cli.os._exit", end)
+    monkeypatch.setattr("service.cli.signal.signal", lambda *_: None)
+    monkeypatch.setattr("service.commands.run.main", lambda args: seen.append(args) or Exit.OK)
+    return seen
+
+
+BEAM = {
+    "none": ([], ()),
+    "empty": (["--"], ()),
+    "flink": (["--", "--runner=FlinkRunner", "--flink_master=h:1"], ("--runner=FlinkRunner", "--flink_master=h:1")),
+    "ours_too": (["--", "--workers", "9", "--", "x"], ("--workers", "9", "--", "x")),
+}
+
+
+@pytest.mark.parametrize("case", BEAM)
+def test_what_stands_behind_goes_to_beam_unchanged(case: str, acting: list[argparse.Namespace]) -> None:
+    behind, args = BEAM[case]
+    with pytest.raises(Ended, match=r"^0$"):
+        cli.main(["run", "fineweb", "--input", "a", "--output", "o", *behind])
+    assert acting[0].beam_args == args
+    assert acting[0].workers is None
+
+
+ERRORS: dict[str, tuple[BaseException, Exit]] = {
+    "failed": (RunFailedError("3 of the jobs failed"), Exit.FAILED),
+    "ledger": (LedgerError("rows differ"), Exit.FAILED),
+    "storage": (StorageError("no space left"), Exit.FAILED),
+    "system": (PermissionError(13, "Permission denied", "/x"), Exit.FAILED),
+    "recipe": (RecipeError("no such stage"), Exit.USAGE),
+    "stage": (StageError("clash"), Exit.USAGE),
+    "inputs": (cli.InputsError("no input"), Exit.USAGE),
+    "missing_file": (MissingError("no file"), Exit.USAGE),
+    "model": (RegistryError("can't be had"), Exit.MISSING),
+    "foreign": (OutputError("another's"), Exit.FOREIGN),
+    "locked": (Locked("held"), Exit.LOCKED),
+    "interrupted": (KeyboardInterrupt(), Exit.INTERRUPTED),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_exit_codes(
+    case: str, acting: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error, code = ERRORS[case]
+
+    def fail(args: argparse.Namespace) -> int:
+        raise error
+
+    monkeypatch.setattr("service.commands.run.main", fail)
+    with pytest.raises(Ended, match=f"^{int(code)}$"):
+        cli.main(["run", "fineweb", "--input", "a", "--output", "o"])
+    words = capsys.readouterr().err
+    assert words.strip().startswith("gristmill: ")
+    assert len(words.strip().splitlines()) == 1
+    assert case == "interrupted" or str(error) in words
+
+
+def test_a_defect_shows_its_traceback(acting: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(args: argparse.Namespace) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("service.commands.run.main", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["run", "fineweb", "--input", "a", "--output", "o"])
+
+
+def test_as_a_process(tmp_path: Path) -> None:
+    done = command("run", "fineweb3", "--input", "a", "--output", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (Exit.USAGE, "")
+    assert "has no pipeline 'fineweb3'; it has fineweb, " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_version() -> None:
+    done = command("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "gristmill")
