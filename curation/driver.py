@@ -44,7 +44,7 @@ class Options:
 
     work: str = ""
     workers: int | None = None
-    retries: int = 3
+    retries: int = 2
     max_failed_files: int = 0
     fresh: bool = False
     clean: bool = False

@@ -72,7 +72,8 @@ class Engine:
         deaths: list[str] = []
         pipeline = self._pipeline(min(self._workers, most))
         build(pipeline, phase, plan)
-        thread = threading.Thread(target=_run, args=(pipeline, failures), name=f"phase {phase.name}", daemon=True)
+        work = pipeline.run if self.local else _submitted(pipeline, failures).wait_until_finish
+        thread = threading.Thread(target=_guard, args=(work, failures), name=f"phase {phase.name}", daemon=True)
         before, bystanders = threading.excepthook, set(threading.enumerate())
         held: list[threading.ExceptHookArgs] = []
         threading.excepthook = lambda args: (
@@ -102,6 +103,7 @@ class Engine:
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
         lifeline.announce_driver()
         os.environ["PYTHONSAFEPATH"] = "1"  # `python -m` would else import the user's own folders named like ours
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # stages of a user's own script are found
         options = PipelineOptions(self._args)
         direct = options.view_as(DirectOptions)
         given = direct.direct_running_mode if any(MODE in arg for arg in self._args) else ""
@@ -119,11 +121,25 @@ class Engine:
         return f"exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main >>{log} 2>&1"
 
 
-def _run(pipeline: Any, failures: list[str]) -> None:
+def _guard(work: Callable[[], Any], failures: list[str]) -> Any:
+    """Does it; what it raises becomes a failure."""
     try:
-        pipeline.run().wait_until_finish()
-    except Exception as error:  # noqa: BLE001  # runners raise what they like; the markers decide what is done
+        return work()
+    except Exception as error:  # noqa: BLE001  runners raise what they like; the markers decide what is done
         failures.append(f"{type(error).__name__}: {error}")
+        return None
+
+
+def _submitted(pipeline: Any, failures: list[str]) -> Any:
+    """A job given to its engine, in the main thread: some runners start job servers, which install signal handlers."""
+    return _guard(pipeline.run, failures) or _Nothing()
+
+
+class _Nothing:
+    """The job of a pipeline that could not be submitted."""
+
+    def wait_until_finish(self) -> None:
+        """It has."""
 
 
 def _is_worker(args: threading.ExceptHookArgs) -> bool:

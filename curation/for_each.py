@@ -46,6 +46,10 @@ class ForEach(beam.PTransform):
         self._name, self._stage = name, stage
         self._files = files if files is not None else dict.fromkeys(stage.files(), "")
 
+    def default_label(self) -> str:
+        """Tells several of them in one pipeline apart."""
+        return f"ForEach({self._name})"
+
     def expand(self, docs: Any) -> Any:
         fn = beam.ParDo(_ForEachFn(self._name, self._stage, self._files))
         return docs | self._name >> fn.with_outputs("dropped", main="kept")

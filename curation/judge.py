@@ -2,7 +2,8 @@
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,24 @@ class JudgeSpec:
     """False where this level ends before `extract`: pages pass without their text."""
     files: Mapping[str, str]
     """Model or list -> the sha256 that the driver resolved."""
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    """Distribution -> the version that the driver has."""
 
     def __call__(self) -> "Judge":
+        check_libraries(self.libraries)
         return Judge(self)
+
+
+class WorkerError(RuntimeError):
+    """This machine is not set up as the driver's is."""
+
+
+def check_libraries(libraries: Mapping[str, str]) -> None:
+    """Raises `WorkerError` where a distribution that reaches hashed bytes has another version than the driver's."""
+    differ = {name: (version(name), theirs) for name, theirs in libraries.items() if version(name) != theirs}
+    if differ:
+        words = ", ".join(f"{name} {ours} here and {theirs} there" for name, (ours, theirs) in differ.items())
+        raise WorkerError(f"this worker would give other bytes than the driver's machine: {words}; install the same")
 
 
 def load_stages(steps: tuple[Step, ...], files: Mapping[str, str]) -> tuple[Step, ...]:
@@ -189,8 +205,10 @@ class SignSpec:
 
     step: Step
     files: Mapping[str, str]
+    libraries: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self) -> "Signer":
+        check_libraries(self.libraries)
         (step,) = load_stages((self.step,), {name: self.files[name] for name in self.step.stage.files()})
         return Signer(step)
 

@@ -143,7 +143,16 @@ class Levels:
     def _sift(self, level: Level, depends: str, states: Sequence[TaskState]) -> None:
         phase = Sift(
             join(self._runner.work, "sift", depends[:16]),
-            Sealed.of(JudgeSpec(level.steps, self._recipe.sample, self._recipe.seed, level.has_text, self._files)),
+            Sealed.of(
+                JudgeSpec(
+                    level.steps,
+                    self._recipe.sample,
+                    self._recipe.seed,
+                    level.has_text,
+                    self._files,
+                    library_versions(level.steps),
+                )
+            ),
             self._recipe.sample,
             self._recipe.seed,
             level.from_input,
@@ -185,7 +194,10 @@ class Levels:
         entry = next(e for e in self._recipe.entries if e.name == name)
         files = {n: self._files[n] for n in level.dedup.stage.files()}
         depends = digest([entry.model_dump(mode="json"), level.dedup.each, files, library_versions([level.dedup])])
-        sign = Sign(join(self._runner.work, "sign", depends[:16]), Sealed.of(SignSpec(level.dedup, self._files)))
+        sign = Sign(
+            join(self._runner.work, "sign", depends[:16]),
+            Sealed.of(SignSpec(level.dedup, self._files, library_versions([level.dedup]))),
+        )
         jobs = [Job(job_id(s.task.id, s.depends, depends), s.task.index, {"docs": s.kept.docs}) for s in self.states]
         weights = {job.id: state.kept.rows for job, state in zip(jobs, self.states, strict=True)}
         signed = [_sure(marker) for marker in self._runner.run(sign, jobs, weights, self._seconds(self.states))]

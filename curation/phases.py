@@ -15,7 +15,7 @@ from curation.jobs import Job, Marker, Phase, failure, read_marker
 from curation.progress import Beat, Progress
 from storage.commit import replace_atomic
 from storage.hashed import HashedFile
-from storage.paths import is_local, join, listdir, open_read
+from storage.paths import is_local, join, listdir, open_read, remove
 
 SILENT = "it ended without a word"
 
@@ -77,7 +77,9 @@ class PhaseRunner:
             trouble = trouble or next((failure(phase.folder, job.id)[0] for job in pending), "")
         self._settle(phase, pending, trouble)
         watch.look()
-        return [read_marker(phase.folder, job.id) for job in jobs]
+        markers = [read_marker(phase.folder, job.id) for job in jobs]
+        _sweep(phase.folder, [marker for marker in markers if marker is not None])
+        return markers
 
     @property
     def heartbeats(self) -> str:
@@ -117,6 +119,15 @@ class PhaseRunner:
         except OSError as error:
             return str(error)
         return SILENT
+
+
+def _sweep(folder: str, markers: Sequence[Marker]) -> None:
+    """Removes what attempts of these jobs left that no marker names."""
+    named = {file.name for marker in markers for file in marker.files.values()}
+    done = {marker.job for marker in markers}
+    for name in listdir(folder):
+        if name.partition(".")[0] in done and name not in named and not name.endswith(".json"):
+            remove(join(folder, name))
 
 
 class _Watch:

@@ -1,7 +1,7 @@
 """Publish: documents, ledger rows, clusters and signals to the parts of the output folder.
 
 A job makes one part, from slices of tasks in (path, offset) order, cut by rows: the same parts whatever the tasks were.
-It writes into `work/`; the driver links finished parts under their final names (`curation.run`).
+It writes into `work/`; the driver links finished parts under their final names (`curation.parts`).
 """
 
 import heapq

@@ -1,6 +1,6 @@
 """The contract of a document stage: a frozen dataclass of thresholds that judges or edits documents.
 
-A stage is one of three kinds, told apart by the base class:
+A stage is one of six kinds, told apart by the base class:
 
 - `Rule`: yields measurements; the first that fails is the verdict.
 - `Edit`: returns the document with another text or another column.

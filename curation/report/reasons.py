@@ -14,6 +14,8 @@ body_too_large 너무 큰 본문
 undecodable_body 풀 수 없는 압축
 undecodable_bytes 읽을 수 없는 문자 인코딩
 too_many_elements 너무 많은 HTML 요소
+too_many_attributes 너무 많은 HTML 속성
+doctype_too_long 너무 긴 문서 형식 선언
 too_deep 너무 깊은 HTML 구조
 extractor_error 본문 추출 오류
 empty_text 추출된 본문 없음

@@ -27,7 +27,7 @@ examples:
       --input 'cc-index/*.parquet' --where "content_languages = 'kor'"
   gristmill run minhash --input 'texts/*.jsonl.zst' --output deduplicated
   gristmill run fineweb --input 's3://bucket/crawl/*.warc.gz' --output s3://bucket/out \\
-      -- --runner=FlinkRunner --flink_master=host:8081
+      -- --runner=FlinkRunner --flink_master=host:8081 --environment_type=…     (docs/engines.md)
 """
 
 

@@ -52,6 +52,7 @@ class Maker(Protocol):
 
     def __call__(self, studio: Studio, /, count: int) -> list[Draft]: ...
 
+
 _OTHERS = ("de", "fr", "es", "ja", "zh", "ru")
 PARTS: tuple[tuple[str, int, Maker], ...] = (
     ("articles_en", 0, partial(articles.articles, language="en")),
