@@ -8,6 +8,9 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from classifiers.fasttext import ModelError
+from classifiers.fit import FitError
+from classifiers.texts import TextsError
 from curation.inputs import InputsError
 from curation.ledger import LedgerError
 from curation.output import OutputError
@@ -48,6 +51,9 @@ EXITS: dict[type[Exception], Exit] = {
     StageError: Exit.USAGE,
     InputsError: Exit.USAGE,
     MissingError: Exit.USAGE,
+    TextsError: Exit.USAGE,
+    FitError: Exit.FAILED,
+    ModelError: Exit.MISSING,
     RegistryError: Exit.MISSING,
     OutputError: Exit.FOREIGN,
     Locked: Exit.LOCKED,

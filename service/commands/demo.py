@@ -10,9 +10,10 @@ from rich.console import Console
 from classifiers.train import train
 from curation.driver import Inputs, Options, run
 from service.commands.run import positive
+from service.commands.sample import make
 from service.exits import Exit
 from service.progress import Face
-from service.sample import write_quality_sets, write_sample
+from service.sample import write_quality_sets
 from service.summary import summary
 
 DESCRIPTION = """\
@@ -37,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
     crawl, model = args.output / "crawl", args.output / "quality.bin"
     if args.fresh or not (crawl / "truth.jsonl").exists():
         console.print(f"making a crawl of {args.pages:,} pages in {crawl}")
-        write_sample(crawl, pages=args.pages)
+        make(crawl, args.pages)
     if args.fresh or not model.exists():
         console.print("training a quality classifier on labelled texts")
         positives, negatives = write_quality_sets(args.output / "labelled")

@@ -6,9 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
+from curation.inputs import InputsError
 from service.commands.run import positive
 from service.exits import Exit
-from service.sample import write_sample
+from service.sample import Truth, write_sample
 
 DESCRIPTION = """\
 Writes a small crawl in Common Crawl's shape: some 2,000 pages of invented sites in several languages, with duplicates,
@@ -24,9 +25,21 @@ def add(commands: Any, name: str) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N")
 
 
+def make(folder: Path, pages: int, seed: int = 0) -> Truth:
+    """Writes the crawl.
+
+    Raises:
+      InputsError: too few pages to hold one of each kind.
+    """
+    try:
+        return write_sample(folder, pages=pages, seed=seed)
+    except ValueError as error:
+        raise InputsError(f"--pages {pages}: {error}") from error
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
-    truth = write_sample(args.output, pages=args.pages, seed=args.seed)
+    truth = make(args.output, args.pages, args.seed)
     console = Console(highlight=False)
     console.print(f"{len(truth.pages):,} pages in {args.output}; run them with")
     console.print(

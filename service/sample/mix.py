@@ -1,6 +1,7 @@
 """What the sample consists of: how many pages of each kind, and who makes them."""
 
 import dataclasses
+import itertools
 from functools import partial
 from typing import Protocol
 
@@ -93,6 +94,8 @@ LEAST = {"damaged": 4, "empty": 3, "exact_copies": 2, "url_variants": 3, "famili
          "listings": len(junk.SHAPES), "adult": len(articles.ADULT_URLS), "broken_html": 5,
          "articles_ko": 20}  # fmt: skip
 """Parts that want more than one page to show what they are."""
+FEWEST_ARTICLES = 10
+
 SINGLE = ("huge", "nested")
 """Parts that do not grow with the sample."""
 
@@ -103,14 +106,19 @@ def counts(pages: int) -> dict[str, int]:
     Raises:
         ValueError: fewer pages than one of each kind needs.
     """
+    found = _shares(pages)
+    if found["articles_en"] < FEWEST_ARTICLES:
+        least = next(n for n in itertools.count(pages) if _shares(n)["articles_en"] >= FEWEST_ARTICLES)
+        raise ValueError(f"a sample of {pages!r} pages cannot hold every kind: ask for {least!r} or more")
+    return found
+
+
+def _shares(pages: int) -> dict[str, int]:
     found = {
         name: share if name in SINGLE else max(LEAST.get(name, 1), round(share * pages / REFERENCE))
         for name, share, _ in PARTS
     }
     found["articles_en"] = pages - sum(count for name, count in found.items() if name != "articles_en")
-    if found["articles_en"] < 10:
-        least = pages - found["articles_en"] + 10
-        raise ValueError(f"a sample of {pages!r} pages cannot hold every kind: ask for {least!r} or more")
     return found
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from classifiers.fasttext import ModelError
+from classifiers.fit import FitError
+from classifiers.texts import TextsError
 from curation.ledger import LedgerError
 from curation.output import OutputError
 from curation.phases import RunFailedError
@@ -132,6 +135,9 @@ ERRORS: dict[str, tuple[BaseException, Exit]] = {
     "inputs": (cli.InputsError("no input"), Exit.USAGE),
     "missing_file": (MissingError("no file"), Exit.USAGE),
     "model": (RegistryError("can't be had"), Exit.MISSING),
+    "texts": (TextsError("too few"), Exit.USAGE),
+    "training": (FitError("NaN"), Exit.FAILED),
+    "no_model": (ModelError("no fastText model"), Exit.MISSING),
     "foreign": (OutputError("another's"), Exit.FOREIGN),
     "locked": (Locked("held"), Exit.LOCKED),
     "interrupted": (KeyboardInterrupt(), Exit.INTERRUPTED),
