@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.forecast import Forecast, forecast
+from curation.forecast import PHASE_SECONDS, SHARD_BYTES_PER_CHARACTER, Forecast, forecast
 from curation.inputs import resolve as resolve_inputs
 from curation.plan import plan
 from curation.recipe import resolve
@@ -23,10 +23,11 @@ MEASURED = Forecast(
 def test_the_whole_from_a_part() -> None:
     assert (MEASURED.scale, MEASURED.total_pages) == (100, 10_000)
     assert MEASURED.core_hours == 1.0
-    assert MEASURED.wall_seconds(1) == 3_615.0
-    assert MEASURED.wall_seconds(4) == 915.0
-    assert MEASURED.output_bytes == 1_450_000
-    assert MEASURED.work_bytes == 2_672_000
+    assert MEASURED.wall_seconds(1) == 3_600 + 5 * PHASE_SECONDS
+    assert MEASURED.wall_seconds(4) == 900 + 5 * PHASE_SECONDS
+    text, ledger, keys = 10_000 * SHARD_BYTES_PER_CHARACTER, 90 * 100, 168 * 40
+    assert MEASURED.output_bytes == round(100 * (text + ledger))
+    assert MEASURED.work_bytes == round(100 * (2 * text + ledger + keys))
 
 
 def test_nothing_measured() -> None:

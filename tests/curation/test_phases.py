@@ -155,6 +155,20 @@ def test_jobs_that_vanish_without_a_word(tmp_path: Path) -> None:
         run.run(Writes(str(tmp_path / "p")), JOBS)
 
 
+def test_what_losing_attempts_left_is_swept(tmp_path: Path) -> None:
+    """Files of these jobs that no marker names; other runs' in the same folder stay."""
+    folder = tmp_path / "p"
+    folder.mkdir()
+    left = {"j0.docs.loser.bin", "j2.failed"}
+    stays = {"other.docs.x.bin", "other.json", "other.failed", "j00.docs.x.bin"}
+    for name in (*left, *stays):
+        (folder / name).touch()
+    run, _ = runner(tmp_path, Engine())
+    run.run(Writes(str(folder)), JOBS)
+    written = {f"j{i}.docs.2d711642b726b044.bin" for i in range(3)} | {f"j{i}.json" for i in range(3)}
+    assert {path.name for path in folder.iterdir()} == stays | written
+
+
 def test_heartbeats_count_tasks_under_way(tmp_path: Path) -> None:
     folder = tmp_path / "work" / "heartbeats"
     folder.mkdir(parents=True)
