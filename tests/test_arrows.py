@@ -34,8 +34,7 @@ def faults(package: str, source: str, where: str) -> list[str]:
     return [
         f"{where}:{line} imports {module}"
         for line, module in imports(source)
-        if module.startswith(".")
-        or (module.partition(".")[0] in {*ARROWS, "tests"} - {package} - ARROWS[package])
+        if module.startswith(".") or (module.partition(".")[0] in {*ARROWS, "tests"} - {package} - ARROWS[package])
     ]
 
 

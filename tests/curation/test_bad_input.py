@@ -97,7 +97,11 @@ def test_every_bad_page_is_a_row_and_the_others_are_kept(bad: Finished) -> None:
 def test_their_texts_are_whole(bad: Finished) -> None:
     texts = {row["id"]: row["text"] for row in bad.rows("shards")}
     assert texts["<urn:before-large>"] == texts["<urn:stream-2>"] == "\n".join(f"{line}." for line in PROSE)
-    assert [row["url"] for row in bad.rows("shards")][-3:] == ["", "ht!tp://[::bad/\x07 %zz", "http://example.org/after-url"]
+    assert [row["url"] for row in bad.rows("shards")][-3:] == [
+        "",
+        "ht!tp://[::bad/\x07 %zz",
+        "http://example.org/after-url",
+    ]
     assert bad.manifest.retries == {}
 
 

@@ -275,9 +275,7 @@ BETTER_DECODED = (
 )
 
 
-@pytest.mark.parametrize(
-    ("folder", "golden"), [("koweb", "fineweb2_ko_verdicts"), ("realweb", "fineweb_verdicts")]
-)
+@pytest.mark.parametrize(("folder", "golden"), [("koweb", "fineweb2_ko_verdicts"), ("realweb", "fineweb_verdicts")])
 def test_golden_texts(folder: str, golden: str) -> None:
     """Real pages' texts by trafilatura 2.3.1 with FineWeb's settings, equal to the character."""
     if not SHARED.is_dir():
