@@ -13,7 +13,7 @@ from curation.hashing import digest
 from curation.inputs import Given
 from curation.ledger import LedgerError
 from curation.levels import Levels
-from curation.output import LOCK, MANIFEST, REPORT, SUCCESS, TALLY, Output
+from curation.output import LOCK, MANIFEST, REPORT, SUCCESS, TALLY, Output, OutputError
 from curation.parts import Published, publish
 from curation.phases import PhaseRunner, RunFailedError
 from curation.progress import Progress, Quiet
@@ -24,7 +24,7 @@ from schemas.manifest import Counts, InputEntry, Manifest
 from schemas.stage import Stage
 from storage.commit import replace_atomic
 from storage.lock import Lock
-from storage.paths import is_local, remove_tree
+from storage.paths import is_local
 from storage.registry import Registry
 
 
@@ -102,8 +102,31 @@ def run(
     inputs = inputs if isinstance(inputs, Inputs) else Inputs(patterns=tuple(inputs))
     files = resolve_files(recipe)
     out = Output(str(output))
+    _check_folders(out, options)
     with Lock(out.at(LOCK)):
         return _locked(recipe, inputs, out, files, options, progress)
+
+
+def _check_folders(out: Output, options: Options) -> None:
+    """Folders that must not meet.
+
+    Raises:
+      OutputError: no output folder; it lies in the work folder; or `clean` with a work folder that others may share.
+    """
+    if not out.path:
+        raise OutputError("the output folder's name is empty; give --output DIR")
+    if options.work and f"{absolute(out.path)}/".startswith(f"{absolute(options.work)}/"):
+        raise OutputError(f"the output {out.path!r} lies in the work folder {options.work!r}; give folders apart")
+    if options.work and options.clean:
+        raise OutputError(
+            f"--clean with --work {options.work!r}: other runs may share what lies there; delete it yourself, or leave "
+            f"--work out"
+        )
+
+
+def absolute(path: str) -> str:
+    """A folder's full path; a URL as it is."""
+    return str(Path(path).absolute()) if is_local(path) else path.rstrip("/")
 
 
 def resolve_files(recipe: Recipe) -> dict[str, str]:
@@ -119,9 +142,7 @@ def resolve_files(recipe: Recipe) -> dict[str, str]:
 def _locked(
     recipe: Recipe, inputs: Inputs, out: Output, files: dict[str, str], options: Options, progress: Progress | None
 ) -> Manifest:
-    work = options.work or out.at("work")
-    if options.fresh:
-        out.clear(work=not options.work)
+    work = absolute(options.work or out.at("work"))
     given = inputs_module.resolve(inputs.patterns, prefix=inputs.prefix, dump=inputs.dump, where=inputs.where)
     identity = {
         "pipeline": recipe.name,
@@ -130,6 +151,8 @@ def _locked(
         "where": inputs.where,
         "limit": inputs.limit,
     }
+    if options.fresh:
+        out.clear(work=not options.work)
     if out.claim(identity):
         return out.manifest()
     engine = Engine(options.workers or default_workers(), options.beam_args, _log(work))
@@ -155,7 +178,7 @@ def _locked(
     replace_atomic(out.at(REPORT), render(manifest, tally).encode())
     replace_atomic(out.at(SUCCESS), b"")
     if options.clean:
-        remove_tree(work)
+        out.clear_work()
     return manifest
 
 

@@ -7,11 +7,11 @@ is done.
 """
 
 import json
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from curation.child import ChildError
 from curation.hashing import digest
 from storage.commit import Committed, create_exclusive, replace_atomic
 from storage.paths import exists, join, open_read
@@ -102,7 +102,7 @@ def perform(phase: Phase, job: Job) -> Marker | str:
         marker = phase.run(job)
         if create_exclusive(marker_path(phase.folder, job.id), marker.to_bytes()):
             return marker
-    except (JobError, OSError) as error:
+    except (JobError, OSError, ChildError) as error:
         _note_failure(phase, job, error)
         return str(error)
     done = read_marker(phase.folder, job.id)
@@ -110,21 +110,31 @@ def perform(phase: Phase, job: Job) -> Marker | str:
     return done
 
 
-def failure(folder: str, job_id: str) -> tuple[str, bool]:
-    """What a failed job said last, and whether its input was to blame; empty where it said nothing."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a failed job said last."""
+
+    words: str = ""
+    input: bool = False
+    """Its input was to blame."""
+    final: bool = False
+    """A stage raised, or could not be built: another try would end alike."""
+
+
+def failure(folder: str, job_id: str) -> Failure:
+    """A failed job's words; none where it said nothing."""
     path = join(folder, f"{job_id}.failed")
     if not exists(path):
-        return "", False
+        return Failure()
     with open_read(path) as file:
-        raw = json.load(file)
-    return raw["error"], raw["input"]
+        return Failure(**json.load(file))
 
 
 def _note_failure(phase: Phase, job: Job, error: Exception) -> None:
     """Leaves the error's words beside the missing marker. On a full disk there may be no room even for them."""
-    note = {"error": str(error), "input": isinstance(error, InputError), "host": socket.gethostname()}
+    note = Failure(str(error), isinstance(error, InputError), isinstance(error, ChildError))
     try:
-        replace_atomic(join(phase.folder, f"{job.id}.failed"), json.dumps(note, ensure_ascii=False).encode())
+        replace_atomic(join(phase.folder, f"{job.id}.failed"), json.dumps(asdict(note)).encode())
     except OSError:
         return
 

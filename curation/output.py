@@ -10,6 +10,9 @@ from storage.commit import replace_atomic
 from storage.paths import exists, join, listdir, open_read, remove, remove_tree
 
 FOLDERS = ("shards", "ledger", "clusters", "signals", "dropped")
+PHASE_FOLDERS = ("sift", "sign", "gather", "match", "cluster", "publish", "plans", "lists", "heartbeats", "logs")
+"""Of `work/`."""
+
 RUN = "run.json"
 MANIFEST = "manifest.json"
 TALLY = "tally.json"
@@ -45,11 +48,7 @@ class Output:
           OutputError: another recipe's or other inputs' output stands here.
         """
         if not exists(self.at(RUN)):
-            foreign = [name for name in (*FOLDERS, MANIFEST, SUCCESS) if exists(self.at(name))]
-            if foreign:
-                raise OutputError(
-                    f"{self.path!r} holds {', '.join(foreign)} and no {RUN}: no run made it; give another --output"
-                )
+            self._check_ours()
             replace_atomic(self.at(RUN), json.dumps(identity, indent=1, ensure_ascii=False).encode())
             return False
         found = read_json(self.at(RUN))
@@ -64,12 +63,36 @@ class Output:
         return exists(self.at(SUCCESS))
 
     def clear(self, *, work: bool) -> None:
-        """Deletes what runs write here; `work` too where it is this folder's own."""
+        """Deletes what a run wrote here; what its phases left too where the work folder is this one's own.
+
+        Raises:
+          OutputError: no run made what stands here.
+        """
+        self._check_ours()
         remove(self.at(SUCCESS))
-        for name in (RUN, MANIFEST, TALLY, REPORT):
+        for name in (MANIFEST, TALLY, REPORT):
             remove(self.at(name))
-        for folder in (*FOLDERS, *(("work",) if work else ())):
+        for folder in FOLDERS:
             remove_tree(self.at(folder))
+        if work:
+            self.clear_work()
+        remove(self.at(RUN))  # last: without it nobody may clear here
+
+    def clear_work(self) -> None:
+        """Deletes what phases left in this folder's own `work/`."""
+        for folder in PHASE_FOLDERS:
+            remove_tree(self.at("work", folder))
+        if not listdir(self.at("work")):
+            remove_tree(self.at("work"))
+
+    def _check_ours(self) -> None:
+        if exists(self.at(RUN)):
+            return
+        foreign = [name for name in (*FOLDERS, MANIFEST, REPORT, SUCCESS) if exists(self.at(name))]
+        if foreign:
+            raise OutputError(
+                f"{self.path!r} holds {', '.join(foreign)} and no {RUN}: no run made it; give another --output"
+            )
 
     def sweep(self, folder: str, names: Iterable[str]) -> None:
         """Removes from a folder what is not among the names."""

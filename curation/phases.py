@@ -74,7 +74,10 @@ class PhaseRunner:
                 trouble = str(error)
             done = watch.done()
             pending = [job for job in pending if job.id not in done]
-            trouble = trouble or next((failure(phase.folder, job.id)[0] for job in pending), "")
+            failures = [failure(phase.folder, job.id) for job in pending]
+            trouble = trouble or next((fault.words for fault in failures), "")
+            if any(fault.final for fault in failures):
+                break
         self._settle(phase, pending, trouble)
         watch.look()
         markers = [read_marker(phase.folder, job.id) for job in jobs]
@@ -97,23 +100,23 @@ class PhaseRunner:
         """Sorts what is left without a marker into failed inputs and failures of the run."""
         faults = []
         for job in pending:
-            words, from_input = failure(phase.folder, job.id)
-            if from_input:
-                self.failed_inputs[job.id] = words
+            fault = failure(phase.folder, job.id)
+            if fault.input:
+                self.failed_inputs[job.id] = fault.words
             else:
-                faults.append(words or trouble or self._silence(phase, job))
+                faults.append(fault.words or trouble or self._silence(phase, job))
         if faults:
             listed = "\n".join(
                 f"  {n} x {words}" if n > 1 else f"  {words}" for words, n in Counter(faults).most_common(5)
             )
             raise RunFailedError(
-                f"{len(faults)} of the jobs of phase {phase.name!r} failed after {self.retries + 1} tries:\n{listed}\n"
+                f"{len(faults)} of the jobs of phase {phase.name!r} failed:\n{listed}\n"
                 f"what is done stays done; mend this and give the same command again"
             )
 
     def _silence(self, phase: Phase, job: Job) -> str:
         """Why a job left no words: where there is no room for any, the driver finds none either."""
-        note = json.dumps({"error": SILENT, "input": False})
+        note = json.dumps({"words": SILENT})
         try:
             replace_atomic(join(phase.folder, f"{job.id}.failed"), note.encode())
         except OSError as error:

@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     at = given.index("--") if "--" in given else len(given)
     args = parser().parse_args(given[:at])
     args.beam_args = tuple(given[at + 1 :])
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also where a script's shell had SIGINT ignored
     try:
         code = COMMANDS[args.command].main(args)
     except KeyboardInterrupt:

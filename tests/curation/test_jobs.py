@@ -1,6 +1,5 @@
 """Jobs and markers: the first attempt wins, done is done, failures leave their words."""
 
-import json
 import subprocess
 import sys
 import threading
@@ -10,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from curation.jobs import InputError, Job, JobError, Marker, failure, marker_path, markers, perform, read_marker
+from curation.child import ChildError
+from curation.jobs import (
+    Failure,
+    InputError,
+    Job,
+    JobError,
+    Marker,
+    failure,
+    marker_path,
+    markers,
+    perform,
+    read_marker,
+)
 from storage.commit import Committed
 from storage.hashed import HashedFile
 
@@ -126,24 +137,24 @@ def test_of_two_processes_the_first_marker_wins(tmp_path: Path) -> None:
 
 
 FAILURES = {
-    "input": (InputError("a.warc.gz: cut at 7"), ("a.warc.gz: cut at 7", True)),
-    "job": (JobError("no room in the head"), ("no room in the head", False)),
-    "storage": (OSError(28, "No space left on device"), ("[Errno 28] No space left on device", False)),
+    "input": (InputError("a.warc.gz: cut at 7"), Failure("a.warc.gz: cut at 7", input=True)),
+    "job": (JobError("no room in the head"), Failure("no room in the head")),
+    "storage": (OSError(28, "No space left on device"), Failure("[Errno 28] No space left on device")),
+    "defect": (ChildError("a stage failed on p1"), Failure("a stage failed on p1", final=True)),
 }
 
 
 @pytest.mark.parametrize("case", FAILURES)
 def test_a_failed_job_leaves_its_words(case: str, tmp_path: Path) -> None:
     error, told = FAILURES[case]
-    assert perform(Writes(str(tmp_path), error=error), JOB) == told[0]
+    assert perform(Writes(str(tmp_path), error=error), JOB) == told.words
     assert failure(str(tmp_path), "j1") == told
     assert read_marker(str(tmp_path), "j1") is None
-    assert json.loads((tmp_path / "j1.failed").read_bytes())["host"] != ""
     assert isinstance(perform(Writes(str(tmp_path)), JOB), Marker)  # and may succeed the next time
 
 
 def test_no_failure_no_words(tmp_path: Path) -> None:
-    assert failure(str(tmp_path), "j1") == ("", False)
+    assert failure(str(tmp_path), "j1") == Failure()
 
 
 def test_a_defect_is_not_swallowed(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_files_that_are_in_nobodys_way(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("work", [True, False])
 def test_clear_takes_what_runs_write_and_nothing_else(work: bool, tmp_path: Path) -> None:
-    for folder in (*FOLDERS, "work", "mine"):
+    for folder in (*FOLDERS, "work/sift", "mine"):
         (tmp_path / folder / "deep").mkdir(parents=True)
         (tmp_path / folder / "deep" / "x").touch()
     for name in (RUN, MANIFEST, TALLY, REPORT, SUCCESS, "notes.txt"):
@@ -85,3 +85,21 @@ def test_entries() -> None:
     assert entries([("shards", "part", Committed("x", "ab", 7), 3)]) == (
         FileEntry(path="shards/part", sha256="ab", bytes=7, rows=3),
     )
+
+
+def test_fresh_leaves_what_no_run_made(tmp_path: Path) -> None:
+    for name in ("work", "shards"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.txt").write_text("precious")
+    with pytest.raises(OutputError, match="no run made it"):
+        Output(str(tmp_path)).clear(work=True)
+    (tmp_path / RUN).touch()
+    Output(str(tmp_path)).clear(work=True)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.txt")] == ["work/thesis.txt"]
+
+
+def test_clearing_work_takes_only_what_phases_left(tmp_path: Path) -> None:
+    for name in ("sift", "mine"):
+        (tmp_path / "work" / name).mkdir(parents=True)
+    Output(str(tmp_path)).clear_work()
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["mine"]

@@ -118,7 +118,7 @@ def test_after_the_last_try_the_run_fails(tmp_path: Path) -> None:
     with pytest.raises(RunFailedError) as caught:
         run.run(Writes(str(tmp_path / "p")), JOBS)
     assert str(caught.value) == (
-        "1 of the jobs of phase 'sift' failed after 2 tries:\n  a worker died\n"
+        "1 of the jobs of phase 'sift' failed:\n  a worker died\n"
         "what is done stays done; mend this and give the same command again"
     )
 
@@ -141,7 +141,7 @@ def test_failed_inputs_are_no_failure_of_the_run(tmp_path: Path) -> None:
 def test_faults_are_told_once_each(tmp_path: Path) -> None:
     phase = Writes(str(tmp_path / "p"), error=JobError("no space left"))
     run, _ = runner(tmp_path, Engine())
-    with pytest.raises(RunFailedError, match=r"phase 'sift' failed after 1 tries:\n  3 x no space left\n"):
+    with pytest.raises(RunFailedError, match=r"phase 'sift' failed:\n  3 x no space left\n"):
         run.run(phase, JOBS)
 
 
