@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from curation.readers.base import Reader
 from curation.readers.members import PlainMember
-from curation.readers.rows import faulty_row, row_to_page
+from curation.readers.rows import faulty_row, half_surrogate, row_to_page, too_deep
 from curation.readers.streams import BombError, Stream, reason
 from curation.readers.warc import open_members
 from curation.readers.window import Window
@@ -122,11 +122,6 @@ def parse_line(raw: bytes) -> dict[str, Any] | Fault:
         row = json.loads(text)
     except (ValueError, RecursionError):  # ValueError: also numbers of thousands of digits
         return Fault("bad_json", len(raw))
-    if not isinstance(row, dict):
+    if not isinstance(row, dict) or too_deep(row):
         return Fault("bad_json", len(raw))
-    if "\\ud" in text or "\\uD" in text:
-        try:
-            json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:  # half a surrogate pair
-            return Fault("invalid_utf8", error.start, len(raw))
-    return row
+    return half_surrogate(row, text) or row

@@ -1,6 +1,7 @@
 """From a row of JSONL or Parquet to a page: `text` is the page, our other columns are taken, the rest is metadata."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,12 @@ from schemas.records import Body, Fault, Page
 from schemas.tasks import Source
 
 TEXT = "text"
+MAX_DEPTH = 64
+"""Most levels of lists and mappings in a row: more would overflow the stack of whoever passes the page on."""
 _OURS = ("id", "url", "dump", "date")
+_NESTED = (dict, list, tuple)
+_QUOTED = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_BRACKETS = re.compile(r"[\[{\]}]")
 
 
 def row_to_page(row: Mapping[str, Any], offset: int, source: Source) -> Page:
@@ -16,12 +22,16 @@ def row_to_page(row: Mapping[str, Any], offset: int, source: Source) -> Page:
 
     Args:
       row: its columns. `metadata` may be a mapping or the JSON text of one (as in our shards): its entries are laid
-        under those of the columns that are not ours.
+        under those of the columns that are not ours. Where it is nested too deeply or holds half a surrogate pair, the
+        row is a fault.
       offset: its place in the file.
       source: the file.
     """
     own = {name: _word(row.get(name)) for name in _OURS}
     body, fault = _text(row.get(TEXT))
+    metadata = _metadata(row)
+    if isinstance(metadata, Fault):
+        return faulty_row(metadata, offset, source)
     return Page(
         id=own["id"] or f"{source.name}@{offset}",
         url=own["url"],
@@ -32,7 +42,7 @@ def row_to_page(row: Mapping[str, Any], offset: int, source: Source) -> Page:
         body_kind=Body.NONE if fault else Body.TEXT,
         body=body,
         fault=fault,
-        metadata=_metadata(row),
+        metadata=metadata,
     )
 
 
@@ -40,6 +50,32 @@ def faulty_row(fault: Fault, offset: int, source: Source) -> Page:
     """The page of a row that can't be read."""
     place = f"{source.name}@{offset}"
     return Page(place, "", source.name, offset, source.dump, body_kind=Body.NONE, fault=fault)
+
+
+def too_deep(value: object) -> bool:
+    """Whether lists and mappings lie in each other over `MAX_DEPTH` levels; told level by level, not by recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inside = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, _NESTED)]
+        if not inside:
+            return False
+        level = [item for items in inside for item in items]
+    return True
+
+
+def half_surrogate(value: object, raw: str) -> Fault | None:
+    """The fault of JSON that holds half a surrogate pair.
+
+    Args:
+      value: what the JSON says, at most `MAX_DEPTH` levels deep.
+      raw: the JSON.
+    """
+    if "\\ud" in raw or "\\uD" in raw:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            return Fault("invalid_utf8", error.start, len(raw.encode()))
+    return None
 
 
 def _text(value: object) -> tuple[bytes, Fault | None]:
@@ -62,15 +98,38 @@ def _word(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(row: Mapping[str, Any]) -> dict[str, Any] | Fault:
     rest = {name: value for name, value in row.items() if name != TEXT and name not in _OURS and value is not None}
     inner = rest.get("metadata")
     if isinstance(inner, str):
-        try:
-            inner = json.loads(inner)
-        except ValueError:
-            return rest
-    if not isinstance(inner, dict):
-        return rest
-    del rest["metadata"]
-    return {**inner, **rest}
+        inner = _opened(inner)
+    if isinstance(inner, Fault):
+        return inner
+    if isinstance(inner, dict):
+        del rest["metadata"]
+        rest = {**inner, **rest}
+    return Fault("bad_json") if too_deep(rest) else rest
+
+
+def _opened(raw: str) -> object:
+    """What a string says as JSON: None where it is none, a fault where it can't be passed on."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return Fault("bad_json", len(raw.encode())) if _brackets_deep(raw) else None
+    if too_deep(value):
+        return Fault("bad_json", len(raw.encode()))
+    return half_surrogate(value, raw) or value
+
+
+def _brackets_deep(raw: str) -> bool:
+    """Whether more than `MAX_DEPTH` brackets are open at once outside of strings.
+
+    So what is cut off deep inside is judged by its text, and not by how much stack the parser had left.
+    """
+    opened = 0
+    for bracket in _BRACKETS.findall(_QUOTED.sub("", raw)):
+        opened += 1 if bracket in "[{" else -1
+        if opened > MAX_DEPTH:
+            return True
+    return False
