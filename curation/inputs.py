@@ -149,6 +149,12 @@ def _absolute(file: FileInfo) -> FileInfo:
 
 def _source(name: str, file: FileInfo, dump: str) -> Source:
     try:
+        file.path.encode()
+    except UnicodeEncodeError as error:
+        raise InputsError(
+            f"{file.path!r}: its name or that of a folder above is not UTF-8, so ids can't be made of it; rename it"
+        ) from error
+    try:
         form, compression = format_of(file.path)
     except FormatError as error:
         raise InputsError(str(error)) from error
@@ -166,7 +172,10 @@ def _check_names(sources: Sequence[Source]) -> None:
 
 
 def _is_index(source: Source) -> bool:
+    """Whether it is an index; a file that is no Parquet is none, and fails where its task reads it."""
     try:
         return is_index(source)
-    except (StorageError, FormatError) as error:
+    except StorageError as error:
         raise InputsError(str(error)) from error
+    except OSError:
+        return False

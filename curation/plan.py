@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from curation.formats import named_format
 from curation.index import Pick, selection
 from curation.inputs import Given, dump_of, with_prefix
-from curation.readers import VERSION, FormatError, open_task
+from curation.readers import VERSION, open_task
 from schemas.tasks import Compression, Format, Source, Task
+from storage.errors import StorageError
 from storage.paths import open_read
 
 ID_LENGTH = 20
@@ -42,7 +43,8 @@ def plan(given: Given, phase_hash: str) -> list[Task]:
       phase_hash: of everything else that decides a task's output; part of each task's id.
 
     Raises:
-      StorageError, FormatError: a Parquet file can't be opened.
+      StorageError: a Parquet file can't be opened.
+      FormatError: an index is not readable as Parquet.
     """
     indexes = {source.name for source in given.indexes}
     pages = [source for source in given.sources if source.name not in indexes]
@@ -112,8 +114,10 @@ def _row_cuts(source: Source, size: int) -> list[int]:
     try:
         with open_read(source.path) as handle, pq.ParquetFile(handle, pre_buffer=False) as parquet:
             groups = [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)]
-    except pa.ArrowException as error:
-        raise FormatError(f"{source.path}: not readable as Parquet: {error}") from error
+    except StorageError:
+        raise
+    except (pa.ArrowException, OSError):  # its reader says so, and the run may forgive one file
+        return [0, WHOLE]
     total, ranges = sum(groups), max(1, -(-source.size // size))
     cuts, row = [0], 0
     for rows in groups:

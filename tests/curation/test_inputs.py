@@ -1,6 +1,7 @@
 """From patterns, lists and URLs to named sources."""
 
 import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.inputs import InputsError, common_folder, dump_of, resolve, source_at, with_prefix
-from curation.readers import open_task
+from curation.plan import plan
+from curation.readers import FormatError, open_task
 from schemas.tasks import Compression, Format, Task
 from storage.errors import MissingError
 
@@ -94,14 +96,12 @@ def test_what_can_not_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("<html>")
     (tmp_path / "empty.paths").write_text("\n# none\n")
     (tmp_path / "bad.paths.gz").write_bytes(b"no gzip")
-    (tmp_path / "bad.parquet").write_bytes(b"PAR1 no more")
     (tmp_path / "same.paths").write_text("1.jsonl\n")
     cases = {
         (): "no input: give files",
         ("a.txt",): r"a\.txt: of no format known here",
         ("empty.paths",): r"empty\.paths' names no file",
         ("bad.paths.gz",): r"bad\.paths\.gz' can't be read",
-        ("bad.parquet",): r"bad\.parquet: not readable as Parquet",
         ("1.jsonl", "same.paths"): r"two inputs share the name '1\.jsonl'",
     }
     (tmp_path / "below").mkdir()
@@ -123,6 +123,33 @@ def test_an_index_is_told_from_text_by_its_columns(tmp_path: Path) -> None:
     given = resolve([f"{tmp_path}/*.parquet"], where="warc_record_offset = 0")
     assert [s.name for s in given.sources] == ["1.parquet", "2.parquet"]
     assert [s.name for s in given.indexes] == ["1.parquet"]
+
+
+def test_a_file_that_is_no_parquet_stops_nobody_else(tmp_path: Path) -> None:
+    _files(tmp_path, "1.jsonl", "2.parquet", "3.parquet")
+    (tmp_path / "2.parquet").write_bytes(b"PAR1 and no footer")
+    (tmp_path / "3.parquet").write_bytes(b"")
+    given = resolve([f"{tmp_path}/*"])
+    assert (len(given.sources), given.indexes) == (3, ())
+    tasks = plan(given, "")
+    assert [(task.source.name, task.start) for task in tasks] == [("1.jsonl", 0), ("2.parquet", 0), ("3.parquet", 0)]
+    for task in tasks[1:]:
+        with pytest.raises(FormatError, match=rf"{task.source.name}: not readable as Parquet"):
+            list(open_task(task))
+
+
+@pytest.mark.parametrize("name", [b"zz\xff.jsonl", b"\xff/a.jsonl"])
+def test_a_name_that_is_no_utf8(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(LINE)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    for pattern in (str(path), f"{tmp_path}/**/*.jsonl"):
+        with pytest.raises(InputsError, match=r"udcff.*not UTF-8.*rename it") as caught:
+            resolve([pattern])
+        str(caught.value).encode()
 
 
 def test_dump_of() -> None:
