@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from classifiers.fasttext import load, one_line
 from classifiers.quality import POSITIVE
-from classifiers.texts import TextsError, texts
+from classifiers.texts import TextsError, require, texts
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
@@ -55,7 +55,9 @@ def evaluate(
     Raises:
       ModelError: no model, or one without the label.
       TextsError: no texts of one kind, or a file that holds none.
+      StorageError: a file is missing.
     """
+    require(positives, negatives)
     good, bad = (scores(model, texts(paths), label=label) for paths in (positives, negatives))
     for kind, found, paths in (("positives", good, positives), ("negatives", bad, negatives)):
         if not len(found):

@@ -33,6 +33,17 @@ def texts(patterns: Iterable[str]) -> Iterator[str]:
                 yield from (text for text in reader(opened, file.path) if text.strip())
 
 
+def require(*sides: Iterable[str]) -> None:
+    """Sees that every pattern names files, before any is read.
+
+    Raises:
+      StorageError: nothing matches a pattern, or it is no file.
+    """
+    for patterns in sides:
+        for pattern in patterns:
+            expand(str(pattern))
+
+
 def _parquet(opened: BinaryIO, path: str) -> Iterator[str]:
     try:
         table = pq.ParquetFile(opened)

@@ -14,10 +14,15 @@ from classifiers.evaluate import Evaluation, measure, scores
 from classifiers.fasttext import PREFIX, one_line
 from classifiers.fit import FitError, NanError, fit
 from classifiers.quality import NEGATIVE, POSITIVE
-from classifiers.texts import TextsError, texts
+from classifiers.texts import TextsError, require, texts
 
 _ATTEMPTS = 4
 _HELD_OUT_STEPS = 1 << 32
+_SEEDS = 1 << 31
+
+
+class OptionsError(ValueError):
+    """A number that can't be trained with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +46,17 @@ class Options:
         """Refuses what can't be trained with.
 
         Raises:
-          ValueError: a number out of its range.
+          OptionsError: a number out of its range.
         """
         for name in ("dim", "epochs", "ngrams", "min_count", "buckets"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)!r}: at least 1 was expected")
+                raise OptionsError(f"{name} = {getattr(self, name)!r}: at least 1 was expected")
+        if not 0 <= self.seed < _SEEDS:
+            raise OptionsError(f"seed = {self.seed!r}: from 0 to {_SEEDS - 1} was expected")
         if not 0 < self.held_out < 1:
-            raise ValueError(f"held_out = {self.held_out!r}: a share between 0 and 1 was expected")
+            raise OptionsError(f"held_out = {self.held_out!r}: a share between 0 and 1 was expected")
         if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate = {self.learning_rate!r}: above 0 was expected")
+            raise OptionsError(f"learning_rate = {self.learning_rate!r}: above 0 was expected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +93,13 @@ def train(
       changes: single options, such as `seed=1, epochs=10`.
 
     Raises:
+      OptionsError: an option out of its range.
+      StorageError: a file is missing.
       TextsError: too few texts, or a file that holds none.
       FitError: fastText failed, or met NaN at every learning rate tried.
     """
     chosen = replace(options or Options(), **changes)  # type: ignore[arg-type]
+    require(positives, negatives)
     target = Path(model)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:

@@ -20,8 +20,9 @@ from classifiers.fasttext import ModelError, load, one_line
 from classifiers.fit import FitError, NanError, fit
 from classifiers.quality import Quality
 from classifiers.texts import TextsError, texts
-from classifiers.train import Options, Training, train
+from classifiers.train import Options, OptionsError, Training, train
 from schemas.records import Document, Verdict
+from storage.errors import MissingError
 
 GOOD_WORDS = re.findall(r"\w+", "river mill stone wheel grain harvest winter history parish builder careful measure")
 BAD_WORDS = re.findall(r"\w+", "click buy now cheap free offer casino bonus winner sale subscribe deal")
@@ -176,8 +177,21 @@ def test_too_few_texts(sets: tuple[str, str], trained: Training, tmp_path: Path)
         evaluate(trained.model, [sets[0]], [empty])
 
 
+@pytest.mark.parametrize("side", ["positives", "negatives"])
+def test_a_missing_file_is_named_before_any_is_read(side: str, trained: Training, tmp_path: Path) -> None:
+    broken, missing = jsonl(tmp_path / "empty.jsonl", []), str(tmp_path / "missing.jsonl")
+    good, bad = (missing, broken) if side == "positives" else (broken, missing)
+    with pytest.raises(MissingError, match=r"missing\.jsonl"):
+        train([good], [bad], tmp_path / "new" / "m.bin")
+    with pytest.raises(MissingError, match=r"missing\.jsonl"):
+        evaluate(trained.model, [good], [bad])
+    assert not (tmp_path / "new").exists()
+
+
 OPTIONS = {
     "dim": ({"dim": 0}, "dim = 0"),
+    "seed_below": ({"seed": -1}, "seed = -1: from 0 to 2147483647"),
+    "seed_above": ({"seed": 1 << 31}, "seed = 2147483648"),
     "epochs": ({"epochs": 0}, "epochs = 0"),
     "held_out_none": ({"held_out": 0.0}, "held_out = 0.0"),
     "held_out_all": ({"held_out": 1.0}, "held_out = 1.0"),
@@ -188,7 +202,7 @@ OPTIONS = {
 @pytest.mark.parametrize("case", OPTIONS)
 def test_wrong_options(case: str) -> None:
     changes, words = OPTIONS[case]
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(OptionsError, match=words):
         Options(**changes)  # type: ignore[arg-type]
 
 
