@@ -28,6 +28,20 @@ class RecipeError(ValueError):
     """Something in pipelines.yaml or in a `--set` that can't be: what, where, and what is allowed."""
 
 
+class _Unambiguous(yaml.SafeLoader):
+    """YAML whose mappings name every key once; the usual loaders silently take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.MarkedYAMLError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One enabled stage under its registry name."""
@@ -157,11 +171,11 @@ def parse(path: Path) -> PipelineFile:
       RecipeError: the file is missing, is no YAML, or holds an unknown key or a wrong value.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Unambiguous)  # noqa: S506 (a safe loader)
     except OSError as error:
         raise RecipeError(f"the pipelines file {str(path)!r} can't be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the pipelines file {str(path)!r} is no YAML: {error}") from error
+        raise RecipeError(f"the pipelines file {str(path)!r} is no YAML: {' '.join(str(error).split())}") from error
     try:
         return PipelineFile.model_validate(raw or {})
     except ValidationError as error:
@@ -195,7 +209,7 @@ def _assemble(
     for entry in spec.stages:
         if entry.name not in known:
             raise RecipeError(f"{name}: unknown stage {entry.name!r}; known are {', '.join(known)}")
-        if any(step.name == entry.name for step in steps):
+        if any(other.name == entry.name for other in entries):
             raise RecipeError(f"{name}: the stage {entry.name!r} stands twice; a stage may stand once")
         stage = _build(name, entry, known[entry.name], defaults.get(entry.name, {}))
         entries.append(StageEntry(name=entry.name, enabled=entry.enabled, version=stage.version, params=params(stage)))
@@ -266,9 +280,9 @@ def _apply(name: str, spec: PipelineSpec, settings: Sequence[str]) -> PipelineSp
     for setting in settings:
         key, equals, text = setting.partition("=")
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, _Unambiguous)  # noqa: S506 (a safe loader)
         except yaml.YAMLError as error:
-            raise RecipeError(f"--set {setting!r}: the value is no YAML: {error}") from error
+            raise RecipeError(f"--set {setting!r}: the value is no YAML: {' '.join(str(error).split())}") from error
         head, _, rest = key.partition(".")
         if not equals or not key:
             raise RecipeError(f"--set {setting!r}: stage.key=value or key=value was expected")

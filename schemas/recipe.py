@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class _Strict(BaseModel):
@@ -15,6 +15,12 @@ class StageSpec(_Strict):
     name: str
     enabled: bool = True
     params: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        """`name` or `name: {param: value, enabled: false}`, beside the fields themselves."""
+        return _stage_entry(value)
 
 
 class Publish(_Strict):
@@ -50,11 +56,11 @@ class PipelineSpec(_Strict):
 
     @field_validator("stages", mode="before")
     @classmethod
-    def _stages_from_yaml(cls, value: Any) -> Any:
-        """`- name` or `- name: {param: value, enabled: false}` becomes a StageSpec."""
-        if not isinstance(value, list):
-            raise ValueError(f"a list of stages was expected, not {value!r}")
-        return [_stage_entry(entry) for entry in value]
+    def _some_stages(cls, value: Any) -> Any:
+        """A list of at least one."""
+        if not isinstance(value, list) or not value:
+            raise ValueError(f"a list of stages, one at least, was expected, not {value!r}")
+        return value
 
 
 class PipelineFile(_Strict):
@@ -66,8 +72,12 @@ class PipelineFile(_Strict):
 def _stage_entry(entry: Any) -> Any:
     if isinstance(entry, str):
         return {"name": entry}
-    if isinstance(entry, dict) and len(entry) == 1:
-        ((name, params),) = entry.items()
-        params = dict(params or {})
-        return {"name": name, "enabled": params.pop("enabled", True), "params": params}
-    return entry
+    if not isinstance(entry, dict) or set(entry) <= set(StageSpec.model_fields):
+        return entry
+    if len(entry) > 1:
+        raise ValueError(f"one stage's name was expected, not the keys {', '.join(map(str, entry))}")
+    ((name, params),) = entry.items()
+    if not isinstance(params, dict | None):
+        raise ValueError(f"{name}: a mapping of parameters was expected, such as {{enabled: false}}, not {params!r}")
+    params = dict(params or {})
+    return {"name": name, "enabled": params.pop("enabled", True), "params": params}

@@ -155,6 +155,7 @@ WRONG: dict[str, tuple[PipelineSpec, list[str], str]] = {
     "wrong_kind": (spec({"gopher_quality": {"min_words": "many"}}), [], "p: gopher_quality.min_words = 'many': Input "),
     "refused_by_the_stage": (spec({"minhash": {"buckets": 0}}), [], "p: minhash: minhash.buckets is 0; it must be"),
     "twice": (spec("pii", "pii"), [], "p: the stage 'pii' stands twice; a stage may stand once"),
+    "twice_once_off": (spec({"pii": {"enabled": False}}, "pii"), [], "p: the stage 'pii' stands twice; a stage "),
     "text_before_extract": (
         spec("c4", "extract"), [],
         "p: the stage 'c4' needs a page's text and stands before 'extract'",
@@ -186,7 +187,7 @@ def test_mistakes_name_place_value_and_what_is_allowed(case: str) -> None:
     with pytest.raises(RecipeError) as caught:
         resolve("p", given, settings)
     assert str(caught.value).startswith(words)
-    assert "\n" not in str(caught.value).removeprefix(words) or case == "setting_no_yaml"
+    assert "\n" not in str(caught.value).removeprefix(words)
 
 
 def write(folder: Path, text: str) -> Path:
@@ -204,17 +205,37 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 
 
 FILES = {
-    "no_name": ("curation: {a: {stages: []}}", "{path}", "{path!r} names a file; say which of its pipelines to run: "),
-    "no_such_name": ("curation: {a: {stages: []}}", "{path}#b", "{path} has no pipeline 'b'; it has a"),
+    "no_name": ("curation: {a: {stages: [pii]}}", "{path}", "{path!r} names a file; say which of its pipelines to "),
+    "no_such_name": ("curation: {a: {stages: [pii]}}", "{path}#b", "{path} has no pipeline 'b'; it has a"),
     "empty_file": ("", "{path}#b", "{path} has no pipeline 'b'; it has none"),
     "no_yaml": ("curation: [", "{path}#a", "the pipelines file {path!r} is no YAML: "),
     "unknown_key": (
-        "curation: {a: {stages: [], colour: red}}", "{path}#a",
+        "curation: {a: {stages: [pii], colour: red}}", "{path}#a",
         "{path}: curation.a.colour = 'red': Extra inputs are not permitted; allowed are description, language, seed, "
         "stages, publish, sample",
     ),
     "no_stages": ("curation: {a: {description: x}}", "{path}#a", "{path}: curation.a.stages = "),
     "stages_no_list": ("curation: {a: {stages: pii}}", "{path}#a", "{path}: curation.a.stages = 'pii': Value error, "),
+    "no_stage": ("curation: {a: {stages: []}}", "{path}#a", "{path}: curation.a.stages = []: Value error, a list of "),
+    "stage_of_a_number": (
+        "curation: {a: {stages: [pii, extract: 5]}}", "{path}#a",
+        "{path}: curation.a.stages.1 = {{'extract': 5}}: Value error, extract: a mapping of parameters was expected",
+    ),
+    "stage_of_a_list": ("curation: {a: {stages: [extract: []]}}", "{path}#a", "{path}: curation.a.stages.0 = {{'extr"),
+    "stage_no_name": ("curation: {a: {stages: [5]}}", "{path}#a", "{path}: curation.a.stages.0 = 5: Input should be "),
+    "stage_number_name": ("curation: {a: {stages: [5: {}]}}", "{path}#a", "{path}: curation.a.stages.0.name = 5: In"),
+    "two_names": (
+        "curation: {a: {stages: [{extract: , c4: }]}}", "{path}#a",
+        "{path}: curation.a.stages.0 = {{'extract': None, 'c4': None}}: Value error, one stage's name was expected",
+    ),
+    "pipeline_twice": (
+        "curation:\n  a: {stages: [pii]}\n  a: {stages: [c4]}\n", "{path}#a",
+        "the pipelines file {path!r} is no YAML: the key 'a' stands twice in ",
+    ),
+    "key_twice": (
+        "curation: {a: {stages: [pii: {emails: [], emails: []}]}}", "{path}#a",
+        "the pipelines file {path!r} is no YAML: the key 'emails' stands twice in ",
+    ),
     "no_mapping": ("[1, 2]", "{path}#a", "{path}: the file = [1, 2]: "),
 }  # fmt: skip
 
@@ -226,6 +247,13 @@ def test_mistakes_in_a_file(case: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         load(reference.format(path=path))
     assert str(caught.value).startswith(words.format(path=path))
+    assert "\n" not in str(caught.value)
+
+
+def test_merged_mappings_may_override(tmp_path: Path) -> None:
+    text = "curation:\n  a: &a {seed: 1, stages: [pii]}\n  b: {<<: *a, seed: 2}\n  c: {<<: *a}\n"
+    parsed = parse(write(tmp_path, text)).curation
+    assert {name: found.seed for name, found in parsed.items()} == {"a": 1, "b": 2, "c": 1}
 
 
 def test_a_file_that_is_not_there() -> None:
@@ -239,7 +267,7 @@ def test_a_name_that_is_not_there() -> None:
 
 
 LEVELS = {
-    "no_stage": ([], [((), None, True, True)]),
+    "no_enabled_stage": ([{"c4": {"enabled": False}}], [((), None, True, True)]),
     "one_sift": (["extract", "c4"], [(("extract", "c4"), None, True, True)]),
     "dedup_at_the_end": (["extract", "minhash"], [(("extract",), "minhash", True, True)]),
     "dedup_in_the_middle": (
