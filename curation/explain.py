@@ -1,7 +1,8 @@
 """What became of a page, and every rule's value and margin, by reading it again from its place in the input."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,10 @@ from schemas.manifest import Manifest
 from schemas.records import Document, Fault, Measurement, Page
 from schemas.stage import Dedup, Extract
 from storage.paths import listdir, open_read
+
+
+class NoPageError(LookupError):
+    """A run's ledger knows no page of the name asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ def find(output: Output, url: str) -> list[dict[str, Any]]:
     """Ledger rows of a URL (or of a page id).
 
     Raises:
-      OutputError: no page of that URL or id.
+      NoPageError: no page of that URL or id.
     """
     rows: list[dict[str, Any]] = []
     wanted = pa.scalar(url_hash(url), pa.uint64())
@@ -85,17 +90,18 @@ def find(output: Output, url: str) -> list[dict[str, Any]]:
             if pc.any(pc.or_(pc.equal(keys["url_hash"], wanted), pc.equal(keys["id"], url))).as_py():
                 rows += [row for row in pq.read_table(file).to_pylist() if url in (row["url"], row["id"])]
     if not rows:
-        raise OutputError(f"{output.path!r} has no page with the URL or id {url!r}; give it as the ledger has it")
+        raise NoPageError(f"{output.path!r} has no page with the URL or id {url!r}; give it as the ledger has it")
     return rows
 
 
-def clusters_of(output: Output, page_id: str) -> list[dict[str, Any]]:
-    """Rows of the clusters that a page belongs to."""
+def clusters_of(output: Output, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the clusters that the page of a ledger row belongs to. Ids may be shared: its place is compared too."""
     rows: list[dict[str, Any]] = []
     for name in listdir(output.at("clusters")):
         with open_read(output.at("clusters", name)) as file:
             table = pq.read_table(file)
-        rows += table.filter(pc.equal(table["id"], page_id)).to_pylist()
+        same = [pc.equal(table[name], row[name]) for name in ("id", "path", "offset")]
+        rows += table.filter(reduce(pc.and_, same)).to_pylist()
     return rows
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,8 @@ from importlib.metadata import version
 from classifiers.fasttext import ModelError
 from classifiers.fit import FitError
 from classifiers.texts import TextsError
+from classifiers.train import OptionsError
+from curation.explain import NoPageError
 from curation.inputs import InputsError
 from curation.ledger import LedgerError
 from curation.output import OutputError
@@ -19,6 +22,7 @@ from curation.recipe import RecipeError
 from curation.registry import StageError
 from service.commands import classifier, demo, explain, models, plan, report, run, sample
 from service.exits import Exit
+from service.terminal import plain, silence
 from storage.errors import Locked, MissingError, RegistryError, StorageError
 
 COMMANDS = {
@@ -40,8 +44,9 @@ first steps:
   gristmill explain out https://example.org/page
                                             what became of a page, every rule's value and margin
 
-exit codes: 0 done, 1 failed (the same command goes on), 2 wrong arguments, recipe or inputs, 3 a model or list is
-missing or its checksum wrong, 4 the output folder belongs to another run, 5 another run works on it, 130 interrupted
+exit codes: 0 done, 1 failed (the same command goes on), 2 wrong arguments, recipe or inputs, or no such page, 3 a model
+or list is missing or its checksum wrong, 4 the output folder belongs to another run, 5 another run works on it, 130
+interrupted
 """
 
 EXITS: dict[type[Exception], Exit] = {
@@ -52,6 +57,8 @@ EXITS: dict[type[Exception], Exit] = {
     InputsError: Exit.USAGE,
     MissingError: Exit.USAGE,
     TextsError: Exit.USAGE,
+    OptionsError: Exit.USAGE,
+    NoPageError: Exit.USAGE,
     FitError: Exit.FAILED,
     ModelError: Exit.MISSING,
     RegistryError: Exit.MISSING,
@@ -81,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; ends the process."""
+    _write_what_can_be()
     given = list(sys.argv[1:] if argv is None else argv)
     at = given.index("--") if "--" in given else len(given)
     args = parser().parse_args(given[:at])
@@ -92,9 +100,33 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\ngristmill: interrupted; what is done stays done, the same command goes on", file=sys.stderr)  # noqa: T201
         code = Exit.INTERRUPTED
     except tuple(EXITS) as error:
-        print(f"gristmill: {error}", file=sys.stderr)  # noqa: T201
+        _complain(error)
         code = next(exit_code for kind, exit_code in EXITS.items() if isinstance(error, kind))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     atexit._run_exitfuncs()  # job servers that Beam started end here
     os._exit(code)  # threads of an engine whose worker died would keep the process
+
+
+def _write_what_can_be() -> None:
+    """A terminal or pipe that is not of UTF-8 gets `?` for what it can't have, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _complain(error: Exception) -> None:
+    """The error on one line; it may quote pages, names and addresses."""
+    words = plain(" ".join(str(error).split("\n")))
+    try:
+        print(f"gristmill: {words}", file=sys.stderr, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        silence(sys.stderr.fileno())
+
+
+def _flush() -> None:
+    """Writes the rest. A reader who left early (`| head -1`) is no failure of the work."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            silence(stream.fileno())

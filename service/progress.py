@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curation.progress import Beat
+from service.terminal import Terminal, plain, whole
 
 WORDS = {
     "sift": "reading and judging pages",
@@ -28,7 +29,7 @@ class Face:
     """Shows pages a second, kept share, time left and the largest losses; `curation.progress.Progress`."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or Terminal(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=32),
@@ -70,10 +71,10 @@ class Face:
             self._live.update(Group(self._bar, line, losses(beat.dropped or {})))
         elif time.monotonic() - self._last_line > PLAIN_SECONDS:
             self._last_line = time.monotonic()
-            self._console.print(f"{WORDS.get(beat.phase, beat.phase)}: {line.plain.strip()}")
+            self._console.print(f"{WORDS.get(beat.phase, beat.phase)}: {line.plain.strip()}", soft_wrap=True)
 
     def note(self, words: str) -> None:
-        self._console.print(Text(f"note: {words}", style="yellow"))
+        self._console.print(Text(f"note: {plain(words)}", style="yellow"), soft_wrap=True)
 
     def _line(self, beat: Beat, seconds: float) -> Text:
         parts = [f"{beat.done}/{beat.jobs} tasks"]
@@ -93,8 +94,8 @@ def losses(dropped: Mapping[str, int]) -> Table:
     top = Counter(dropped).most_common(TOP_LOSSES)
     for name, n in top:
         bar = "▇" * max(1, round(24 * n / top[0][1]))
-        table.add_row(Text(f"  {name}", style="dim"), Text(f"{n:,}", justify="right"), Text(bar, style="red"))
-    return table
+        table.add_row(Text(f"  {plain(name)}", style="dim"), Text(f"{n:,}", justify="right"), Text(bar, style="red"))
+    return whole(table, 0, 1)
 
 
 def clock(seconds: float) -> str:

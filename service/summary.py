@@ -6,6 +6,7 @@ from rich.text import Text
 
 from schemas.manifest import Manifest
 from service.progress import clock
+from service.terminal import plain, whole
 from storage.paths import join
 
 MOST_REASONS = 12
@@ -15,20 +16,34 @@ def summary(manifest: Manifest, output: str, seconds: float, console: Console) -
     """Prints pages, kept and dropped by reason, and where to look."""
     counts = manifest.counts
     share = 100 * counts.kept / counts.pages if counts.pages else 0.0
-    console.print(
-        f"\n[bold]{manifest.pipeline}[/bold]: {counts.pages:,} pages, [green]{counts.kept:,} kept[/green] "
-        f"({share:.1f} %), {counts.dropped:,} dropped; {counts.tokens:,} tokens; {clock(seconds)}"
+    head = Text.assemble(
+        (f"\n{plain(manifest.pipeline)}", "bold"),
+        f": {counts.pages:,} pages, ",
+        (f"{counts.kept:,} kept", "green"),
+        f" ({share:.1f} %), {counts.dropped:,} dropped; {counts.tokens:,} tokens; {clock(seconds)}",
     )
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+    console.print(head, soft_wrap=True)
+    console.print(_losses(manifest), crop=False)
+    for words in manifest.deviations:
+        console.print(Text(f"deviation: {plain(words)}", style="yellow"))
+    for source in manifest.inputs:
+        if source.error:
+            console.print(Text(f"not read: {plain(source.error)}", style="red"), soft_wrap=True)
+    for what, name in (("report", "report.html"), ("shards", "shards"), ("ledger", "ledger")):
+        console.print(Text(f"{what}  {plain(join(output, name))}"), soft_wrap=True)
+
+
+def _losses(manifest: Manifest) -> Table:
+    """The largest, in the order of the stages."""
+    counts = manifest.counts
+    table = Table(box=None, padding=(0, 1), header_style="dim")
     for column, justify in (("stage", "left"), ("reason", "left"), ("pages", "right"), ("share", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    rows = [
-        (n, stage, reason) for stage, reasons in manifest.counts.dropped_by.items() for reason, n in reasons.items()
-    ]
+    rows = [(n, stage, reason) for stage, reasons in counts.dropped_by.items() for reason, n in reasons.items()]
     shown = sorted(rows, key=lambda row: -row[0])[:MOST_REASONS]
     for n, stage, reason in rows:
         if (n, stage, reason) in shown:
-            table.add_row(stage, reason, f"{n:,}", f"{100 * n / counts.pages:.1f} %")
+            table.add_row(Text(plain(stage)), Text(plain(reason)), f"{n:,}", f"{100 * n / counts.pages:.1f} %")
     if len(rows) > len(shown):
         rest = sum(n for n, _, _ in rows) - sum(n for n, _, _ in shown)
         table.add_row(
@@ -37,12 +52,4 @@ def summary(manifest: Manifest, output: str, seconds: float, console: Console) -
             f"{rest:,}",
             f"{100 * rest / counts.pages:.1f} %",
         )
-    console.print(table)
-    for words in manifest.deviations:
-        console.print(Text(f"deviation: {words}", style="yellow"))
-    for source in manifest.inputs:
-        if source.error:
-            console.print(Text(f"not read: {source.error}", style="red"))
-    console.print(
-        f"report  {join(output, 'report.html')}\nshards  {join(output, 'shards')}\nledger  {join(output, 'ledger')}"
-    )
+    return whole(table, 0, 1, 2, 3)

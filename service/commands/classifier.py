@@ -6,11 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.text import Text
 
 from classifiers.evaluate import Evaluation, evaluate
 from classifiers.train import Training, train
 from service.exits import Exit
+from service.terminal import Terminal
 
 EPILOG = """\
 examples:
@@ -49,5 +50,5 @@ def main(args: argparse.Namespace) -> int:
         result = train(args.positives, args.negatives, args.model, seed=args.seed, epochs=args.epochs, dim=args.dim)
     else:
         result = evaluate(args.model, args.positives, args.negatives)
-    Console(highlight=False).print(json.dumps(asdict(result)), soft_wrap=True)
+    Terminal().print(Text(json.dumps(asdict(result))), soft_wrap=True)
     return Exit.OK

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.text import Text
 
 from classifiers.train import train
 from curation.driver import Inputs, Options, run
@@ -15,6 +15,7 @@ from service.exits import Exit
 from service.progress import Face
 from service.sample import write_quality_sets
 from service.summary import summary
+from service.terminal import Terminal, plain
 
 DESCRIPTION = """\
 Makes the built-in crawl, trains a small quality classifier on labelled texts beside it, runs the pipeline `sample`
@@ -33,11 +34,11 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
-    console = Console(highlight=False)
+    console = Terminal()
     start = time.monotonic()
     crawl, model = args.output / "crawl", args.output / "quality.bin"
     if args.fresh or not (crawl / "truth.jsonl").exists():
-        console.print(f"making a crawl of {args.pages:,} pages in {crawl}")
+        console.print(Text(f"making a crawl of {args.pages:,} pages in {plain(str(crawl))}"), soft_wrap=True)
         make(crawl, args.pages)
     if args.fresh or not model.exists():
         console.print("training a quality classifier on labelled texts")
@@ -54,5 +55,6 @@ def main(args: argparse.Namespace) -> int:
             progress=face,
         )
     summary(manifest, str(args.output / "out"), time.monotonic() - start, console)
-    console.print(f"open    file://{(args.output / 'out' / 'report.html').resolve()}")
+    report = (args.output / "out" / "report.html").resolve()
+    console.print(Text(f"open    file://{plain(str(report))}"), soft_wrap=True)
     return Exit.OK

@@ -1,6 +1,7 @@
 """`gristmill explain`: what became of a page, every rule's value and margin."""
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from curation.explain import Explained, clusters_of, find, measure
 from curation.output import Output
 from curation.recipe import rebuild
 from service.exits import Exit
+from service.terminal import Terminal, plain, whole
 
 DESCRIPTION = """\
 Says what became of a page of a finished run, and reads it again from the input to give every rule's value, threshold
@@ -32,33 +34,44 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
-    console = Console(highlight=False)
+    console = Terminal()
     output = Output(args.output)
     manifest = output.manifest()
     recipe = rebuild(manifest)
     for row in find(output, args.url):
         _fate(console, row)
-        for member in clusters_of(output, row["id"]):
+        for member in clusters_of(output, row):
             role = "the one that stayed" if member["kept"] else f"a duplicate of {member['keeper_id']}"
-            console.print(Text(f"  {member['stage']}: {role}, in a cluster of {member['size']}"))
-        console.print(_table(measure(row, manifest, recipe)))
+            _say(console, f"  {member['stage']}: {role}, in a cluster of {member['size']}")
+        explained = measure(row, manifest, recipe)
+        console.print(_table(explained, signs=_signs(console)), crop=False)
     return Exit.OK
 
 
 def _fate(console: Console, row: dict[str, Any]) -> None:
-    console.print(Text(row["url"], style="bold"))
-    console.print(Text(f"  {row['id']}, {row['path']} at {row['offset']}", style="dim"))
+    _say(console, row["url"], "bold")
+    _say(console, f"  {row['id']}, {row['path']} at {row['offset']}", "dim")
     if row["outcome"] == "kept":
-        console.print(Text("  kept", style="green"))
+        _say(console, "  kept", "green")
         return
     words = f"  dropped by {row['stage']}: {row['reason']}"
     if row["value"] is not None:
         words += f" ({row['value']:g}, threshold {row['threshold']:g})"
-    console.print(Text(words, style="red"))
+    _say(console, words, "red")
 
 
-def _table(explained: list[Explained]) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+def _say(console: Console, words: str, style: str = "") -> None:
+    console.print(Text(plain(words), style=style), soft_wrap=True)
+
+
+def _signs(console: Console) -> dict[str, str]:
+    """Of lower and upper bounds, as the output can write them."""
+    unicode = console.encoding.startswith("utf")
+    return {"min": "≥", "max": "≤"} if unicode else {"min": ">=", "max": "<="}
+
+
+def _table(explained: list[Explained], signs: Mapping[str, str]) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("stage")
     table.add_column("rule")
     for column in ("value", "threshold", "margin"):
@@ -66,12 +79,19 @@ def _table(explained: list[Explained]) -> Table:
     for entry in explained:
         if entry.fault is not None:
             fault = entry.fault
-            table.add_row(entry.stage, fault.reason, f"{fault.value:.4g}", f"{fault.threshold:.4g}", "", style="red")
+            table.add_row(
+                entry.stage, Text(plain(fault.reason)), f"{fault.value:.4g}", f"{fault.threshold:.4g}", "", style="red"
+            )
         elif not entry.measured:
             table.add_row(entry.stage, Text(f"{entry.characters:,} characters", style="dim"))
         for i, m in enumerate(entry.measured):
-            sign = "≥" if m.bound == "min" else "≤"
             stage = entry.stage if i == 0 else ""
-            row = (stage, m.reason, f"{m.value:.4g}", f"{sign} {m.threshold:.4g}", f"{m.margin:+.4g}")
+            row = (
+                stage,
+                Text(plain(m.reason)),
+                f"{m.value:.4g}",
+                f"{signs[m.bound]} {m.threshold:.4g}",
+                f"{m.margin:+.4g}",
+            )
             table.add_row(*row, style="red" if m.failed else None)
-    return table
+    return whole(table, 0, 1, 2, 3, 4)

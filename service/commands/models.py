@@ -3,10 +3,11 @@
 import argparse
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from service.exits import Exit
+from service.terminal import Terminal, plain, whole
 from storage.registry import Registry
 
 
@@ -23,25 +24,25 @@ def add(commands: Any, name: str) -> None:
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
     registry = Registry()
-    console = Console(highlight=False)
+    console = Terminal()
     if args.action == "list":
-        console.print(_table(registry))
+        console.print(_table(registry), crop=False)
         return Exit.OK
     fetch = args.action == "fetch"
     here = [e.name for e in registry.entries() if (e.fetchable if fetch else registry.status(e.name).here)]
     for name in args.names or here:
         path = registry.fetch(name) if fetch else registry.verify(name)
-        console.print(f"{name}  {registry.sha256(name)}  {path}", soft_wrap=True)
+        console.print(Text(plain(f"{name}  {registry.sha256(name)}  {path}")), soft_wrap=True)
     return Exit.OK
 
 
 def _table(registry: Registry) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table = Table(box=None, padding=(0, 1), header_style="dim")
     for column in ("name", "kind", "size", "here"):
-        table.add_column(column, justify="right" if column == "size" else "left", no_wrap=True)
-    table.add_column("what")
+        table.add_column(column, justify="right" if column == "size" else "left")
+    table.add_column("what", overflow="fold", min_width=24)
     for entry in registry.entries():
         size = f"{entry.size / 1e6:,.1f} MB" if entry.size else "?"
         here = "yes" if registry.status(entry.name).here else "no"
         table.add_row(entry.name, entry.kind, size, here, f"{entry.description}; {entry.licence}")
-    return table
+    return whole(table, 0, 1, 2, 3)

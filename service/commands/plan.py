@@ -4,7 +4,6 @@ import argparse
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +16,7 @@ from curation.recipe import Recipe, load, resolve
 from service.commands.run import add_inputs, add_settings, inputs, positive
 from service.exits import Exit
 from service.progress import clock
+from service.terminal import Terminal, plain, whole
 
 DESCRIPTION = """\
 Says what `run` would do: the resolved stages, the tasks, and what it would cost, measured on a sample of the input.
@@ -38,7 +38,7 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
-    console = Console(highlight=False)
+    console = Terminal()
     recipe = resolve(*load(args.pipeline), args.settings)
     files = resolve_files(recipe)
     read = inputs(args)
@@ -46,10 +46,10 @@ def main(args: argparse.Namespace) -> int:
     tasks = plan(given, "plan")
     if read.limit:
         tasks = limit_pages(tasks, read.limit)
-    console.print(f"[bold]{recipe.name}[/bold]: {recipe.description}")
-    console.print(_stages(recipe))
+    console.print(Text.assemble((plain(recipe.name), "bold"), f": {plain(recipe.description)}"))
+    console.print(_stages(recipe), crop=False)
     for words in recipe.deviations:
-        console.print(Text(f"deviation: {words}", style="yellow"))
+        console.print(Text(f"deviation: {plain(words)}", style="yellow"))
     size = sum(source.size for source in given.sources)
     console.print(f"\n{len(given.sources):,} files, {amount(size)}, {len(tasks):,} tasks")
     found = forecast(recipe, files, tasks, args.sample_pages)
@@ -58,13 +58,13 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _stages(recipe: Recipe) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("stage")
-    table.add_column("parameters", overflow="fold")
+    table.add_column("parameters", overflow="fold", min_width=24)
     for entry in recipe.entries:
         params = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in entry.params.items())
-        table.add_row(entry.name if entry.enabled else f"({entry.name}: off)", Text(params, style="dim"))
-    return table
+        table.add_row(entry.name if entry.enabled else f"({entry.name}: off)", Text(plain(params), style="dim"))
+    return whole(table, 0)
 
 
 def _forecast(found: Forecast, workers: int, price: float) -> Table:

@@ -3,12 +3,13 @@
 import argparse
 from typing import Any
 
-from rich.console import Console
+from rich.text import Text
 
 from curation.output import REPORT, TALLY, Output, read_json
 from curation.report import render
 from curation.tally import Tally
 from service.exits import Exit
+from service.terminal import Terminal, plain
 from storage.commit import replace_atomic
 
 
@@ -27,5 +28,5 @@ def main(args: argparse.Namespace) -> int:
     manifest = output.manifest()
     tally = Tally.from_json(read_json(output.at(TALLY)))
     replace_atomic(output.at(REPORT), render(manifest, tally, language=args.language).encode())
-    Console(highlight=False).print(output.at(REPORT))
+    Terminal().print(Text(plain(output.at(REPORT))), soft_wrap=True)
     return Exit.OK

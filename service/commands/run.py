@@ -4,13 +4,12 @@ import argparse
 import time
 from typing import Any
 
-from rich.console import Console
-
 from curation.driver import Inputs, Options, run
 from curation.inputs import COMMON_CRAWL
 from service.exits import Exit
 from service.progress import Face
 from service.summary import summary
+from service.terminal import Terminal
 
 DESCRIPTION = """\
 Runs a pipeline. PIPELINE is a name in pipelines.yaml (fineweb, fineweb2, fineweb2-ko, multilingual, minhash, sample) or
@@ -120,5 +119,5 @@ def main(args: argparse.Namespace) -> int:
     start = time.monotonic()
     with Face() as face:
         manifest = run(args.pipeline, inputs(args), args.output, settings=args.settings, options=options, progress=face)
-    summary(manifest, args.output, time.monotonic() - start, Console(highlight=False))
+    summary(manifest, args.output, time.monotonic() - start, Terminal())
     return Exit.OK

@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.text import Text
 
 from curation.inputs import InputsError
 from service.commands.run import positive
 from service.exits import Exit
 from service.sample import Truth, write_sample
+from service.terminal import Terminal, plain
 
 DESCRIPTION = """\
 Writes a small crawl in Common Crawl's shape: some 2,000 pages of invented sites in several languages, with duplicates,
@@ -40,9 +41,9 @@ def make(folder: Path, pages: int, seed: int = 0) -> Truth:
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
     truth = make(args.output, args.pages, args.seed)
-    console = Console(highlight=False)
-    console.print(f"{len(truth.pages):,} pages in {args.output}; run them with")
-    console.print(
-        f"  gristmill run fineweb --input '{args.output}/crawl-data/**/*.warc.gz' --output out", soft_wrap=True
-    )
+    console = Terminal()
+    folder = plain(str(args.output))
+    console.print(Text(f"{len(truth.pages):,} pages in {folder}; run them with"), soft_wrap=True)
+    command = f"  gristmill run fineweb --input '{folder}/crawl-data/**/*.warc.gz' --output out"
+    console.print(Text(command), soft_wrap=True)
     return Exit.OK

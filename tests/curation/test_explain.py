@@ -6,7 +6,7 @@ import pytest
 
 from curation.child import Died
 from curation.driver import run
-from curation.explain import clusters_of, find, measure
+from curation.explain import NoPageError, clusters_of, find, measure
 from curation.output import Output, OutputError
 from curation.recipe import rebuild
 from tests.curation.conftest import Small
@@ -27,7 +27,7 @@ def test_found_by_url_or_id(fineweb: Finished) -> None:
 
 
 def test_nobody_of_that_name(fineweb: Finished) -> None:
-    with pytest.raises(OutputError, match=r"has no page with the URL or id 'http://no/'; give it as"):
+    with pytest.raises(NoPageError, match=r"has no page with the URL or id 'http://no/'; give it as"):
         find(Output(str(fineweb.output)), "http://no/")
 
 
@@ -66,9 +66,14 @@ def test_faults_are_told_again(stage: str, fineweb: Finished) -> None:
 
 def test_clusters_of_a_duplicate(fineweb: Finished) -> None:
     row = row_of(fineweb, stage="minhash")
-    (member,) = clusters_of(Output(str(fineweb.output)), str(row["id"]))
+    (member,) = clusters_of(Output(str(fineweb.output)), row)
     assert (member["kept"], member["size"]) == (False, row["value"])
-    assert clusters_of(Output(str(fineweb.output)), "nobody") == []
+
+
+@pytest.mark.parametrize("other", [{"id": "nobody"}, {"path": "another.warc.gz"}, {"offset": 0}])
+def test_a_page_that_shares_its_id_is_no_member(other: dict[str, object], fineweb: Finished) -> None:
+    row = {**row_of(fineweb, stage="minhash"), **other}
+    assert clusters_of(Output(str(fineweb.output)), row) == []
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import pytest
 from classifiers.fasttext import ModelError
 from classifiers.fit import FitError
 from classifiers.texts import TextsError
+from classifiers.train import OptionsError
+from curation.explain import NoPageError
 from curation.ledger import LedgerError
 from curation.output import OutputError
 from curation.phases import RunFailedError
@@ -136,6 +138,8 @@ ERRORS: dict[str, tuple[BaseException, Exit]] = {
     "missing_file": (MissingError("no file"), Exit.USAGE),
     "model": (RegistryError("can't be had"), Exit.MISSING),
     "texts": (TextsError("too few"), Exit.USAGE),
+    "options": (OptionsError("dim = 0"), Exit.USAGE),
+    "no_page": (NoPageError("has no page"), Exit.USAGE),
     "training": (FitError("NaN"), Exit.FAILED),
     "no_model": (ModelError("no fastText model"), Exit.MISSING),
     "foreign": (OutputError("another's"), Exit.FOREIGN),
@@ -162,6 +166,18 @@ def test_exit_codes(
     assert case == "interrupted" or str(error) in words
 
 
+def test_errors_steer_no_terminal(
+    acting: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(args: argparse.Namespace) -> int:
+        raise StorageError("no \x1b[31m\nfile\u202e")
+
+    monkeypatch.setattr("service.commands.run.main", fail)
+    with pytest.raises(Ended):
+        cli.main(["run", "fineweb", "--input", "a", "--output", "o"])
+    assert capsys.readouterr().err == "gristmill: no \\x1b[31m file\\u202e\n"
+
+
 def test_a_defect_shows_its_traceback(acting: object, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(args: argparse.Namespace) -> int:
         raise ZeroDivisionError
@@ -177,6 +193,13 @@ def test_as_a_process(tmp_path: Path) -> None:
     assert "has no pipeline 'fineweb3'; it has fineweb, " in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_training_with_nothing_as_a_process(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    told = [str(tmp_path / "a.jsonl"), "--negatives", str(tmp_path / "a.jsonl"), "--model", str(tmp_path / "m.bin")]
+    done = command("classifier", "train", "--positives", *told, "--dim", "0")
+    assert (done.returncode, done.stderr) == (Exit.USAGE, "gristmill: dim = 0: at least 1 was expected\n")
 
 
 def test_version() -> None:

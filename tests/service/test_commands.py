@@ -1,6 +1,7 @@
 """The subcommands, one by one: what they do and what they print."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from curation.explain import NoPageError
 from curation.inputs import InputsError
 from curation.output import OutputError
 from curation.recipe import RecipeError
+from curation.rules.gopher_repetition import GopherRepetition
 from service import cli
 from service.commands.plan import amount
 from service.sample import read_truth
@@ -67,10 +70,48 @@ def test_explain_a_fault(fineweb: Finished, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_explain_nobody(fineweb: Finished, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="has no page with the URL or id 'x'"):
+    with pytest.raises(NoPageError, match="has no page with the URL or id 'x'"):
         cli.COMMANDS["explain"].main(cli.parser().parse_args(["explain", str(fineweb.output), "x"]))
     with pytest.raises(OutputError, match=r"has no manifest.json: no run finished here"):
         cli.COMMANDS["explain"].main(cli.parser().parse_args(["explain", str(tmp_path), "x"]))
+
+
+def test_explain_cuts_no_names_and_neutralises(
+    fineweb: Finished, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    row = next(r for r in fineweb.rows("ledger") if r["stage"] == "gopher_quality" and r["url"])
+    hostile = {**row, "url": row["url"] + "\x1b[2J" + "x" * 80}
+    monkeypatch.setattr("service.commands.explain.find", lambda *_: [hostile])
+    lines = act(capsys, "explain", str(fineweb.output), row["id"])
+    assert lines[0] == row["url"] + "\\x1b[2J" + "x" * 80
+    told = {word for line in lines[3:] for word in line.split()}
+    assert set(GopherRepetition.reasons) & told == set(GopherRepetition.reasons)
+    assert not any("…" in line for line in lines)
+
+
+def gristmill(*args: str, **env: str) -> "subprocess.Popen[bytes]":
+    """The command, its output a pipe."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "service", *args],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **env},
+    )  # fmt: skip
+
+
+def test_explain_where_nothing_but_ascii_can_be_written(fineweb: Finished) -> None:
+    row = next(r for r in fineweb.rows("ledger") if r["stage"] == "gopher_quality" and r["url"])
+    out, err = (done := gristmill("explain", str(fineweb.output), row["id"], PYTHONIOENCODING="ascii")).communicate()
+    assert (done.returncode, err) == (0, b"")
+    assert b" >= " in out
+    assert out.isascii()
+
+
+def test_a_reader_who_leaves_is_no_failure(fineweb: Finished) -> None:
+    with gristmill("explain", str(fineweb.output), fineweb.rows("ledger")[0]["id"]) as started:
+        assert started.stdout is not None
+        assert started.stderr is not None
+        started.stdout.close()
+        assert (started.wait(), started.stderr.read()) == (0, b"")
 
 
 def test_report_is_drawn_again(fineweb: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
