@@ -11,6 +11,7 @@ from curation import inputs as inputs_module
 from curation.engine import Engine, default_workers
 from curation.hashing import digest
 from curation.inputs import Given
+from curation.judged import READ_STAGE
 from curation.ledger import LedgerError
 from curation.levels import Levels
 from curation.output import LOCK, MANIFEST, REPORT, SUCCESS, TALLY, Output, OutputError
@@ -20,6 +21,7 @@ from curation.progress import Progress, Quiet
 from curation.recipe import Recipe, load, resolve
 from curation.report import render
 from curation.tally import Tally
+from curation.warn import warnings
 from schemas.manifest import Counts, InputEntry, Manifest
 from schemas.stage import Stage
 from storage.commit import replace_atomic
@@ -37,6 +39,7 @@ class Options:
       workers: processes on this machine; default one a core.
       retries: how often a phase runs again what has no marker.
       max_failed_files: input files that may fail without failing the run.
+      max_unreadable: share of pages that may be lost before they have a text (stage `read`), in [0, 1].
       fresh: delete this output (and its own work) first.
       clean: delete what the phases left once the run has succeeded.
       beam_args: handed to Beam unchanged.
@@ -46,6 +49,7 @@ class Options:
     workers: int | None = None
     retries: int = 2
     max_failed_files: int = 0
+    max_unreadable: float = 0.5
     fresh: bool = False
     clean: bool = False
     beam_args: tuple[str, ...] = ()
@@ -111,17 +115,12 @@ def _check_folders(out: Output, options: Options) -> None:
     """Folders that must not meet.
 
     Raises:
-      OutputError: no output folder; it lies in the work folder; or `clean` with a work folder that others may share.
+      OutputError: no output folder, or it lies in the work folder.
     """
     if not out.path:
         raise OutputError("the output folder's name is empty; give --output DIR")
     if options.work and f"{absolute(out.path)}/".startswith(f"{absolute(options.work)}/"):
         raise OutputError(f"the output {out.path!r} lies in the work folder {options.work!r}; give folders apart")
-    if options.work and options.clean:
-        raise OutputError(
-            f"--clean with --work {options.work!r}: other runs may share what lies there; delete it yourself, or leave "
-            f"--work out"
-        )
 
 
 def absolute(path: str) -> str:
@@ -156,7 +155,10 @@ def _locked(
     if out.claim(identity):
         return out.manifest()
     engine = Engine(options.workers or default_workers(), options.beam_args, _log(work))
+    engine.check()
     runner = PhaseRunner(engine, work, options.retries, progress or Quiet())
+    for words in warnings(recipe, given.sources, given.indexes):
+        runner.progress.note(words)
     levels = Levels(recipe, files, runner)
     levels.run(given, inputs.limit)
     for name, why in levels.failed.items():
@@ -173,13 +175,28 @@ def _locked(
         examples=recipe.sample.examples_per_reason,
     )
     manifest = _manifest(recipe, files, given, levels, published, tally)
+    _check_readable(manifest, options.max_unreadable, runner.progress)
     replace_atomic(out.at(TALLY), json.dumps(tally.to_json(), ensure_ascii=False, sort_keys=True).encode())
     replace_atomic(out.at(MANIFEST), manifest.model_dump_json(indent=1).encode())
     replace_atomic(out.at(REPORT), render(manifest, tally).encode())
     replace_atomic(out.at(SUCCESS), b"")
     if options.clean:
+        runner.clean()
         out.clear_work()
     return manifest
+
+
+def _check_readable(manifest: Manifest, most: float, progress: Progress) -> None:
+    """A run whose input is mostly no pages is none: a failed download, the wrong format, a recipe without `extract`."""
+    pages, lost = manifest.counts.pages, sum(manifest.counts.dropped_by.get(READ_STAGE, {}).values())
+    if not pages:
+        progress.note("the input holds no page")
+    elif lost > most * pages:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in manifest.counts.dropped_by[READ_STAGE].items())
+        raise RunFailedError(
+            f"{lost} of {pages} pages could not be read ({reasons}), where {most:.0%} are allowed (--max-unreadable); "
+            f"the ledger says which"
+        )
 
 
 def _log(work: str) -> Path | None:

@@ -9,6 +9,7 @@ has no marker.
 import logging
 import os
 import shlex
+import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 
 import apache_beam as beam
 import psutil
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, PortableOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
@@ -26,6 +27,13 @@ from curation.beam import build
 from curation.jobs import Phase
 
 POLL_SECONDS = 0.2
+WORKER = (
+    "import runpy; from curation.lifeline import follow_driver; follow_driver(); "
+    "runpy.run_module('apache_beam.runners.worker.sdk_worker_main', run_name='__main__', alter_sys=True)"
+)
+"""A Beam worker that ends with its driver."""
+
+CONNECT_SECONDS = 10.0
 MODE = "--direct_running_mode"
 WORKER_THREAD = "run_worker"
 """The name of Beam's thread that waits for a worker process; it raises when the worker ends with an error."""
@@ -33,6 +41,10 @@ WORKER_THREAD = "run_worker"
 
 class EngineError(Exception):
     """The engine could not bring a phase to its end; markers say what is done."""
+
+
+class EngineArgumentError(ValueError):
+    """What stood behind `--` can't be."""
 
 
 class Engine:
@@ -50,6 +62,29 @@ class Engine:
         self._log = log
         self.abandoned = False
         """A phase's thread was left behind: end the process by `os._exit`."""
+
+    def check(self) -> None:
+        """Says before a run that Beam can't take the arguments.
+
+        Raises:
+          EngineArgumentError: an unknown runner, or nobody listens at the job endpoint.
+        """
+        if self.local:
+            return
+        try:
+            beam.Pipeline(options=PipelineOptions(self._args))
+        except ValueError as error:
+            raise EngineArgumentError(f"Beam refuses {' '.join(self._args)!r} (behind --): {error}") from error
+        endpoint = PipelineOptions(self._args).view_as(PortableOptions).job_endpoint
+        host, colon, port = (endpoint or "").rpartition(":")
+        if not colon:
+            return
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+        except (OSError, ValueError) as error:
+            raise EngineArgumentError(
+                f"nobody answers at --job_endpoint={endpoint!r}: {error}; start the job server"
+            ) from error
 
     @property
     def local(self) -> bool:
@@ -101,9 +136,6 @@ class Engine:
         if not self.local:
             return beam.Pipeline(options=PipelineOptions(self._args))
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-        lifeline.announce_driver()
-        os.environ["PYTHONSAFEPATH"] = "1"  # `python -m` would else import the user's own folders named like ours
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # stages of a user's own script are found
         options = PipelineOptions(self._args)
         direct = options.view_as(DirectOptions)
         given = direct.direct_running_mode if any(MODE in arg for arg in self._args) else ""
@@ -116,9 +148,19 @@ class Engine:
         return beam.Pipeline(runner=FnApiRunner(default_environment=environment), options=options)
 
     def _command(self) -> str:
-        """The worker's command line; Beam runs it in a shell, which `exec` replaces by the worker."""
+        """The worker's command line; Beam runs it in a shell, which `exec` replaces by the worker.
+
+        A worker has the driver's import path, so that stages of a user's own script are found, and nothing of the
+        working folder's, where the user may have folders named like ours. It follows its driver from its first moment.
+        """
         log = shlex.quote(str(self._log)) if self._log else "/dev/null"
-        return f"exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main >>{log} 2>&1"
+        variables = {
+            lifeline.VARIABLE: lifeline.driver(),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PYTHONSAFEPATH": "1",
+        }
+        words = ["env", *(f"{name}={value}" for name, value in variables.items()), sys.executable, "-c", WORKER]
+        return f"exec {shlex.join(words)} >>{log} 2>&1"
 
 
 def _guard(work: Callable[[], Any], failures: list[str]) -> Any:

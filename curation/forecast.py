@@ -1,6 +1,7 @@
 """What a run would cost, from a sample of its input put through the first level: time, memory, disk, money."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +20,11 @@ from schemas.tasks import Task
 SHARD_BYTES_PER_CHARACTER = 0.45
 """Of text in zstd Parquet: .41 measured on English pages, .49 on mostly German ones, .69 on Korean ones."""
 
+LEDGER_BYTES_PER_PAGE = 90
+KEY_BYTES_PER_DOCUMENT = 224
+DROPPED_SCALE = 20
+"""How much more dropped texts a large run keeps than the sample of the forecast had."""
+
 PHASE_SECONDS = 3.0
 """Start-up of a phase's workers."""
 
@@ -34,6 +40,7 @@ class Forecast:
       seconds: CPU seconds that the sample took, reading included.
       memory_bytes: the child's and the reader's peak.
       text_bytes: kept text, UTF-8.
+      dropped_bytes: text of the sample's dropped pages that a run would keep as samples.
       total_bytes: of the whole input.
       dropped: losses of the sample, by `stage.reason`.
     """
@@ -44,6 +51,7 @@ class Forecast:
     seconds: float
     memory_bytes: int
     text_bytes: int
+    dropped_bytes: int
     total_bytes: int
     phases: int
     dropped: dict[str, int]
@@ -69,13 +77,21 @@ class Forecast:
 
     @property
     def output_bytes(self) -> int:
-        """Shards, and about 90 bytes a page of ledger."""
-        return round((self.text_bytes * SHARD_BYTES_PER_CHARACTER + 90 * self.pages) * self.scale)
+        """Shards, ledger, and sampled dropped texts."""
+        kept = (self.text_bytes * SHARD_BYTES_PER_CHARACTER + LEDGER_BYTES_PER_PAGE * self.pages) * self.scale
+        return round(kept + self._dropped_bytes)
+
+    @property
+    def _dropped_bytes(self) -> float:
+        """Texts of sampled dropped pages: all of a small run's, some hundreds a reason of a large one's."""
+        return self.dropped_bytes * SHARD_BYTES_PER_CHARACTER * min(self.scale, DROPPED_SCALE)
 
     @property
     def work_bytes(self) -> int:
-        """What the phases leave: documents once a level, 168 bytes of bucket keys a document, provisional ledgers."""
-        return round((self.text_bytes * SHARD_BYTES_PER_CHARACTER * 2 + 168 * self.kept + 90 * self.pages) * self.scale)
+        """What the phases leave: documents a level, bucket keys, provisional ledgers, samples, parts."""
+        documents = self.text_bytes * SHARD_BYTES_PER_CHARACTER * 2 + KEY_BYTES_PER_DOCUMENT * self.kept
+        ledgers = 2 * LEDGER_BYTES_PER_PAGE * self.pages
+        return round((documents + ledgers) * self.scale + 2 * self._dropped_bytes + self.output_bytes)
 
 
 def forecast(
@@ -94,30 +110,44 @@ def forecast(
     steps = tuple(step for level in levels for step in level.steps)
     spec = JudgeSpec(steps, recipe.sample, recipe.seed, True, files)
     chosen = [tasks[len(tasks) * i // spread] for i in range(spread)] if len(tasks) > spread else list(tasks)
+    judged, span, seconds, memory = _measured(spec, chosen, max(pages // max(len(chosen), 1), 1))
+    kept = [j for j in judged if isinstance(j, Judged) and j.kept]
+    dropped: Counter[str] = Counter()
+    dropped_bytes = 0
+    for j in judged:
+        if isinstance(j, Died):
+            dropped[f"child.{j.reason}"] += 1
+        elif not j.kept:
+            dropped[f"{j.stage}.{j.reason}"] += 1
+            dropped_bytes += len((j.dropped_text or "").encode("utf-8", "replace"))
+    text = sum(len(j.doc.text.encode("utf-8", "replace")) for j in kept if j.doc is not None)
+    total = sum(_size(task) for task in tasks)
+    phases = sum(1 + 3 * (level.dedup is not None) for level in levels) + 1
+    counts = (len(judged), min(span, total), len(kept), seconds, memory)
+    return Forecast(*counts, text, dropped_bytes, total, phases, dict(dropped))
+
+
+def _measured(spec: JudgeSpec, tasks: Sequence[Task], pages: int) -> tuple[list[Judged | Died], int, float, int]:
+    """Judges the first pages of each task: answers, bytes of the input that they span, CPU seconds, memory in bytes."""
     me = psutil.Process()
+    judged: list[Judged | Died] = []
+    span = 0
+    start: float | None = None
     with supervised(spec, DEFAULT_LIMITS) as child:
-        judged, spans = [], 0
-        start: float | None = None
-        for task in chosen:
+        for task in tasks:
+            first = len(judged)
             last = task.start
-            for page, answer in child.map(islice(open_task(task), max(pages // len(chosen), 1))):
+            for page, answer in child.map(islice(open_task(task), pages)):
                 start = start or time.monotonic()
                 assert isinstance(page, Page), "nothing else was sent"
                 last = page.offset
                 judged.append(answer)
-            spans += _span(task, last)
+            read = len(judged) - first
+            if read:  # they span up to the last one's beginning
+                span += _size(task) if read < pages else _span(task, last) * read // max(read - 1, 1)
         seconds = (time.monotonic() - (start or time.monotonic())) or 1e-3
         memory = me.memory_info().rss + sum(c.memory_info().rss for c in me.children())
-    kept = [j for j in judged if isinstance(j, Judged) and j.kept]
-    dropped: dict[str, int] = {}
-    for j in judged:
-        name = f"child.{j.reason}" if isinstance(j, Died) else f"{j.stage}.{j.reason}"
-        if isinstance(j, Died) or not j.kept:
-            dropped[name] = dropped.get(name, 0) + 1
-    text = sum(len(j.doc.text.encode("utf-8", "replace")) for j in kept if j.doc is not None)
-    total = sum(_size(task) for task in tasks)
-    phases = sum(1 + 3 * (level.dedup is not None) for level in levels) + 1
-    return Forecast(len(judged), min(spans, total), len(kept), seconds, memory, text, total, phases, dropped)
+    return judged, span, seconds, memory
 
 
 def _size(task: Task) -> int:

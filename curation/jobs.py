@@ -13,7 +13,9 @@ from typing import Any, Protocol
 
 from curation.child import ChildError
 from curation.hashing import digest
+from curation.readers.base import FormatError
 from storage.commit import Committed, create_exclusive, replace_atomic
+from storage.errors import MissingError
 from storage.paths import exists, join, open_read
 
 
@@ -118,7 +120,7 @@ class Failure:
     input: bool = False
     """Its input was to blame."""
     final: bool = False
-    """A stage raised, or could not be built: another try would end alike."""
+    """Another try would end alike: a stage raised or could not be built, a file is missing or of another format."""
 
 
 def failure(folder: str, job_id: str) -> Failure:
@@ -132,7 +134,8 @@ def failure(folder: str, job_id: str) -> Failure:
 
 def _note_failure(phase: Phase, job: Job, error: Exception) -> None:
     """Leaves the error's words beside the missing marker. On a full disk there may be no room even for them."""
-    note = Failure(str(error), isinstance(error, InputError), isinstance(error, ChildError))
+    final = isinstance(error, ChildError) or isinstance(error.__cause__, FormatError | MissingError)
+    note = Failure(str(error), isinstance(error, InputError), final)
     try:
         replace_atomic(join(phase.folder, f"{job.id}.failed"), json.dumps(asdict(note)).encode())
     except OSError:

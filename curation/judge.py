@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 
 from curation import by_language
 from curation.edits.pii import Pii
-from curation.judged import Judged, NewTask, sample_hash
+from curation.judged import READ_STAGE, Judged, NewTask, sample_hash
 from curation.recipe import Step
 from schemas.recipe import Sample
 from schemas.records import Body, Document, Fault, Measurement, Page
 from schemas.stage import Annotate, Dedup, Edit, Extract, Rewrite, Rule, Stage
 from storage.registry import Registry
-
-TEXT_STAGE = "read"
-"""The stage that a ledger row names where the page could not be read, whatever the recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +84,11 @@ class Judge:
         if isinstance(item, Document):
             return self._walk(item, None, self._steps, sampled)
         if item.fault is not None:
-            return Judged(None, TEXT_STAGE, item.fault.reason, item.fault.value, item.fault.threshold)
+            return Judged(None, READ_STAGE, item.fault.reason, item.fault.value, item.fault.threshold)
         if not self._extracts and self._has_text:
             plain = plain_text(item)
             if isinstance(plain, Fault):
-                return Judged(None, TEXT_STAGE, plain.reason, plain.value, plain.threshold)
+                return Judged(None, READ_STAGE, plain.reason, plain.value, plain.threshold)
             return self._walk(plain, None, self._steps, sampled)
         return self._walk(as_document(item), item, self._steps, sampled)
 

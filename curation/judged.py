@@ -12,6 +12,9 @@ import xxhash
 
 from schemas.records import Document
 
+READ_STAGE = "read"
+"""The stage that a ledger row names where the page could not be read, whatever the recipe."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:

@@ -16,10 +16,10 @@ VARIABLE = "GRISTMILL_DRIVER"
 POLL_SECONDS = 0.5
 
 
-def announce_driver() -> None:
-    """Called by the driver before it starts workers."""
+def driver() -> str:
+    """The calling process as `VARIABLE` names it: for the environment of the workers that it starts."""
     me = psutil.Process()
-    os.environ[VARIABLE] = f"{me.pid}:{me.create_time()}"
+    return f"{me.pid}:{me.create_time()}"
 
 
 def follow_driver() -> None:

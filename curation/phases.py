@@ -37,6 +37,8 @@ class PhaseRunner:
     progress: Progress
     failed_inputs: dict[str, str] = field(default_factory=dict)
     """Job id -> why its input could not be read."""
+    _left: list[tuple[str, set[str]]] = field(default_factory=list)
+    """Folders and job ids of the phases that ran."""
 
     def run(
         self, phase: Phase, jobs: Sequence[Job], weights: Mapping[str, int] | None = None, seconds: float = inf
@@ -58,7 +60,7 @@ class PhaseRunner:
         watch = _Watch(phase, jobs, weights or {}, self.progress, self.heartbeats)
         pending = [job for job in jobs if job.id not in watch.done()]
         self.progress.begin(phase.name, len(jobs), len(jobs) - len(pending))
-        trouble = ""
+        trouble, given_up = "", []
         for attempt in range(self.retries + 1):
             if not pending:
                 break
@@ -74,15 +76,23 @@ class PhaseRunner:
                 trouble = str(error)
             done = watch.done()
             pending = [job for job in pending if job.id not in done]
-            failures = [failure(phase.folder, job.id) for job in pending]
-            trouble = trouble or next((fault.words for fault in failures), "")
-            if any(fault.final for fault in failures):
-                break
-        self._settle(phase, pending, trouble)
+            failures = {job.id: failure(phase.folder, job.id) for job in pending}
+            trouble = trouble or next((fault.words for fault in failures.values()), "")
+            given_up += [job for job in pending if failures[job.id].final]
+            pending = [job for job in pending if not failures[job.id].final]
+        self._settle(phase, given_up + pending, trouble)
         watch.look()
+        self._left.append((phase.folder, {job.id for job in jobs}))
         markers = [read_marker(phase.folder, job.id) for job in jobs]
         _sweep(phase.folder, [marker for marker in markers if marker is not None])
         return markers
+
+    def clean(self) -> None:
+        """Deletes what this run's jobs left, and nobody else's; another run that shares them does them again."""
+        for folder, ids in self._left:
+            for name in listdir(folder):
+                if name.partition(".")[0] in ids:
+                    remove(join(folder, name))
 
     @property
     def heartbeats(self) -> str:

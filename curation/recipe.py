@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -331,7 +331,8 @@ def _build(name: str, entry: StageSpec, kind: type[Stage], defaults: Mapping[str
         if key not in allowed:
             raise RecipeError(f"{where}.{key} = {value!r}: no such parameter; it has {', '.join(allowed) or 'none'}")
         try:
-            values[key] = TypeAdapter(hints[key]).validate_python(value)
+            several = get_origin(hints[key]) is tuple and isinstance(value, str)  # --set stage.key=one
+            values[key] = TypeAdapter(hints[key]).validate_python([value] if several else value)
         except ValidationError as error:
             raise RecipeError(f"{where}.{key} = {value!r}: {error.errors()[0]['msg']}") from error
     try:

@@ -13,6 +13,7 @@ from classifiers.fasttext import ModelError
 from classifiers.fit import FitError
 from classifiers.texts import TextsError
 from classifiers.train import OptionsError
+from curation.engine import EngineArgumentError
 from curation.explain import NoPageError
 from curation.inputs import InputsError
 from curation.ledger import LedgerError
@@ -54,6 +55,7 @@ EXITS: dict[type[Exception], Exit] = {
     LedgerError: Exit.FAILED,
     RecipeError: Exit.USAGE,
     StageError: Exit.USAGE,
+    EngineArgumentError: Exit.USAGE,
     InputsError: Exit.USAGE,
     MissingError: Exit.USAGE,
     TextsError: Exit.USAGE,

@@ -1,5 +1,6 @@
 """Drops pages by their address: block lists of domains and URLs, and words in the URL."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,9 @@ from schemas.records import Document, Measurement
 from schemas.stage import Rule
 
 __all__ = ["UrlFilter"]
+
+_BLANK = re.compile(r"[\s\x00-\x1f]")
+"""What no host can hold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +125,7 @@ class UrlFilter(Rule):
         url = doc.url
         host = host_of(url)
         if self.require_url:
-            yield Measurement("invalid_url", float(bool(host)), 1.0, "min")
+            yield Measurement("invalid_url", float(bool(host) and not _BLANK.search(host)), 1.0, "min")
         domain, full = split_host(host.lower() if self.thorough else host)
         if self.thorough and is_ip(host):
             domain = full = host.strip("[]")

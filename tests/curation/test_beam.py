@@ -114,4 +114,4 @@ def test_a_failed_job_is_told_not_raised(tmp_path: Path) -> None:
     with Pipeline() as pipeline:
         out = build(pipeline, phase, plan(tmp_path, [Job("j", 0, {})]))
         assert_that(out, equal_to([Done("j", "a.gz: cut")]))
-    assert json.loads((tmp_path / "p" / "j.failed").read_bytes())["error"] == "a.gz: cut"
+    assert json.loads((tmp_path / "p" / "j.failed").read_bytes())["words"] == "a.gz: cut"

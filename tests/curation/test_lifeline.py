@@ -24,10 +24,10 @@ time.sleep(60)
 """
 
 DRIVER = f"""
-import subprocess, sys
+import os, subprocess, sys
 from curation import lifeline
-lifeline.announce_driver()
-worker = subprocess.Popen([sys.executable, "-c", {WORKER!r}], stdout=subprocess.PIPE, text=True)
+environment = os.environ | {{lifeline.VARIABLE: lifeline.driver()}}
+worker = subprocess.Popen([sys.executable, "-c", {WORKER!r}], env=environment, stdout=subprocess.PIPE, text=True)
 worker.stdout.readline()
 print(worker.pid, flush=True)
 sys.stdin.read()
@@ -73,9 +73,7 @@ def test_alive() -> None:
     assert lifeline.alive(gone.pid, started) is False
 
 
-def test_the_driver_announces_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(lifeline.VARIABLE, "")
-    lifeline.announce_driver()
-    pid, _, started = os.environ[lifeline.VARIABLE].partition(":")
+def test_the_driver_names_itself() -> None:
+    pid, _, started = lifeline.driver().partition(":")
     assert lifeline.alive(int(pid), float(started)) is True
     assert int(pid) == os.getpid()

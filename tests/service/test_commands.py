@@ -17,8 +17,8 @@ from curation.recipe import RecipeError
 from curation.rules.gopher_repetition import GopherRepetition
 from service import cli
 from service.commands.plan import amount
+from service.exits import Exit
 from service.sample import read_truth
-from storage.errors import RegistryError
 from tests.runs import Finished, Sample, rows
 
 
@@ -176,9 +176,12 @@ def test_models(fineweb: Finished, capsys: pytest.CaptureFixture[str]) -> None:
     assert verified.split()[:2] == ["lid176", fineweb.manifest.files_used["lid176"]]
 
 
-def test_a_model_of_no_name() -> None:
-    with pytest.raises(RegistryError, match=r"no model or list is called 'lid'"):
-        cli.COMMANDS["models"].main(cli.parser().parse_args(["models", "fetch", "lid"]))
+def test_a_model_of_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+    code = cli.COMMANDS["models"].main(cli.parser().parse_args(["models", "fetch", "lid", "lid176"]))
+    told = capsys.readouterr()
+    assert code == Exit.MISSING
+    assert "no model or list is called 'lid'" in told.err
+    assert told.out.startswith("lid176 ")  # the others are fetched all the same
 
 
 def test_run_as_a_process(tmp_path: Path) -> None:
