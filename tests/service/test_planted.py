@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.sample import PlantedPage, read_truth
+from classifiers.train import train
+from service.sample import PlantedPage, read_truth, write_quality_sets
 from tests.runs import Finished, Sample, finish
 
 READ = ("read", "child")
@@ -139,3 +140,29 @@ def test_what_is_no_html_never_becomes_text(everything: Finished, sample: Sample
     fates = {(page.kind, row["stage"]) for page, row in planted(everything, sample) if page.kind in kinds}
     assert len(fates) > 5
     assert {stage for _, stage in fates} == {"extract"}
+
+
+@pytest.fixture(scope="module")
+def demo(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The demo's own pipeline, every stage on, with a classifier trained as the demo trains it."""
+    folder = tmp_path_factory.mktemp("demo")
+    good, bad = write_quality_sets(folder, count=120)
+    train([str(good)], [str(bad)], folder / "quality.bin")
+    return finish("sample", sample, folder / "out", f"quality.model={folder / 'quality.bin'}")
+
+
+def test_the_demo_drops_all_that_was_promised(demo: Finished, sample: Sample) -> None:
+    kept = [
+        f"{page.kind} {page.defects} {page.url}"
+        for page, row in planted(demo, sample)
+        if page.stages and row["outcome"] == "kept"
+    ]
+    assert kept == []
+    assert demo.manifest.counts.kept > len(sample.truth.pages) / 5
+    assert len({row["language"] for row in demo.rows("shards")}) >= 6
+
+
+def test_the_demo_s_classifier_scores_every_kept_page(demo: Finished) -> None:
+    scores = [row["quality_score"] for row in demo.rows("shards")]
+    assert all(0 <= score <= 1 for score in scores)
+    assert len({round(score, 3) for score in scores}) > 10
