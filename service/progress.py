@@ -59,7 +59,7 @@ class Face:
         self._share_at_start = None
         self._bar.update(self._task, description=WORDS.get(phase, phase), completed=done / max(jobs, 1))
         if done and done < jobs:
-            self.note(f"{WORDS.get(phase, phase)}: {done} of {jobs} tasks stood already, going on")
+            self.note(f"{WORDS.get(phase, phase)}: {done} of {jobs} tasks are done already")
 
     def beat(self, beat: Beat) -> None:
         seconds = time.monotonic() - self._started

@@ -59,7 +59,7 @@ def test_time_left_counts_from_where_a_run_went_on(
     at(monkeypatch, 20)
     face.beat(Beat("sift", 9, 10, 9100, 910, 0.95))
     first, _, second = out.getvalue().splitlines()
-    assert first == "note: reading and judging pages: 9 of 10 tasks stood already, going on"
+    assert first == "note: reading and judging pages: 9 of 10 tasks are done already"
     assert second == "reading and judging pages: 9/10 tasks · 9,100 pages · 5 pages/s · 10.0 % kept · 20 s left"
 
 
