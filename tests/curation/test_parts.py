@@ -63,7 +63,9 @@ def test_cut_by_rows(case: str) -> None:
 
 def recipe(*by: str) -> Recipe:
     """Two rows a part."""
-    return resolve("p", PipelineSpec.model_validate({"stages": [], "publish": {"rows_per_part": 2, "by": list(by)}}))
+    return resolve(
+        "p", PipelineSpec.model_validate({"stages": ["pii"], "publish": {"rows_per_part": 2, "by": list(by)}})
+    )
 
 
 @pytest.fixture

@@ -75,11 +75,11 @@ WRONG = {
     "no_stages": {},
     "two_names": {"stages": [{"a": None, "b": None}]},
     "a_number": {"stages": [7]},
-    "unknown_key": {"stages": [], "x": 1},
-    "rate": {"stages": [], "sample": {"rate": 1.1}},
-    "rows": {"stages": [], "publish": {"rows_per_group": 0}},
-    "by": {"stages": [], "publish": {"by": ["url"]}},
-    "signals": {"stages": [], "sample": {"signals": "some"}},
+    "unknown_key": {"stages": ["pii"], "x": 1},
+    "rate": {"stages": ["pii"], "sample": {"rate": 1.1}},
+    "rows": {"stages": ["pii"], "publish": {"rows_per_group": 0}},
+    "by": {"stages": ["pii"], "publish": {"by": ["url"]}},
+    "signals": {"stages": ["pii"], "sample": {"signals": "some"}},
 }
 
 
