@@ -4,42 +4,26 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
-import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-import schemas
 from classifiers.language import Language
 from curation import by_language, fineweb2
 from curation.hashing import digest
 from curation.registry import stages as known_stages
 from schemas.manifest import Manifest, StageEntry
-from schemas.recipe import PipelineFile, PipelineSpec, Publish, Sample, StageSpec
+from schemas.recipe import PipelineSpec, Publish, Sample, StageSpec
 from schemas.stage import Dedup, Extract, Stage
+from storage.pipelines import PipelinesError, explain, find, parse, value_of
 from text.words import UNICODE, segmenter
 
 CODE_LIBRARIES = ("numpy", "pyarrow", "xxhash")
 """Their output reaches hashed bytes whatever the stages are."""
 
 
-class RecipeError(ValueError):
-    """Something in pipelines.yaml or in a `--set` that can't be: what, where, and what is allowed."""
-
-
-class _Unambiguous(yaml.SafeLoader):
-    """YAML whose mappings name every key once; the usual loaders silently take the last."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: set[tuple[str, str]] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise yaml.MarkedYAMLError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
-                seen.add((key.tag, key.value))
-        return node
+class RecipeError(PipelinesError):
+    """A pipeline that can't be: what, where, and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,44 +126,17 @@ def params(stage: Stage) -> dict[str, Any]:
     return {name: TypeAdapter(Any).dump_python(value, mode="json") for name, value in typed.items()}
 
 
-def builtin_file() -> Path:
-    """Where our own pipelines.yaml lies: at the top of a checkout, inside `schemas` of an installed wheel."""
-    package = Path(schemas.__file__).parent
-    return next(p for p in (package / "pipelines.yaml", package.parent / "pipelines.yaml") if p.is_file())
-
-
 def load(reference: str) -> tuple[str, PipelineSpec]:
     """Finds a pipeline by name in our own file, or as `FILE.yaml#name` in the user's.
 
     Raises:
-      RecipeError: no such file or pipeline, or a file that does not validate; it says where and what is allowed.
+      PipelinesError: no such file or pipeline, or a file that does not validate; it says where and what is allowed.
     """
-    file, hash_sign, name = reference.rpartition("#")
-    path = Path(file) if hash_sign else builtin_file()
-    if not hash_sign and Path(name).suffix in (".yaml", ".yml"):
-        raise RecipeError(f"{name!r} names a file; say which of its pipelines to run: {name}#NAME")
+    path, name = find(reference)
     parsed = parse(path)
     if name not in parsed.curation:
         raise RecipeError(f"{path} has no pipeline {name!r}; it has {', '.join(parsed.curation) or 'none'}")
     return name, parsed.curation[name]
-
-
-def parse(path: Path) -> PipelineFile:
-    """Reads and validates a pipelines file.
-
-    Raises:
-      RecipeError: the file is missing, is no YAML, or holds an unknown key or a wrong value.
-    """
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Unambiguous)  # noqa: S506 (a safe loader)
-    except OSError as error:
-        raise RecipeError(f"the pipelines file {str(path)!r} can't be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the pipelines file {str(path)!r} is no YAML: {' '.join(str(error).split())}") from error
-    try:
-        return PipelineFile.model_validate(raw or {})
-    except ValidationError as error:
-        raise RecipeError(f"{path}: {_explain(error)}") from error
 
 
 def resolve(
@@ -278,14 +235,8 @@ def _apply(name: str, spec: PipelineSpec, settings: Sequence[str]) -> PipelineSp
     raw["stages"] = [entry.model_dump(mode="json") for entry in spec.stages]
     stages = {entry["name"]: entry for entry in raw["stages"]}
     for setting in settings:
-        key, equals, text = setting.partition("=")
-        try:
-            value = yaml.load(text, _Unambiguous)  # noqa: S506 (a safe loader)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {setting!r}: the value is no YAML: {' '.join(str(error).split())}") from error
+        key, value = value_of(setting)
         head, _, rest = key.partition(".")
-        if not equals or not key:
-            raise RecipeError(f"--set {setting!r}: stage.key=value or key=value was expected")
         if head in stages and rest == "enabled":
             stages[head]["enabled"] = value
         elif head in stages and rest:
@@ -303,7 +254,7 @@ def _apply(name: str, spec: PipelineSpec, settings: Sequence[str]) -> PipelineSp
     try:
         return PipelineSpec.model_validate(raw)
     except ValidationError as error:
-        raise RecipeError(f"{name}: {_explain(error)}") from error
+        raise RecipeError(f"{name}: {explain(error, PipelineSpec)}") from error
 
 
 def _language_defaults(name: str, spec: PipelineSpec) -> dict[str, dict[str, Any]]:
@@ -339,15 +290,3 @@ def _build(name: str, entry: StageSpec, kind: type[Stage], defaults: Mapping[str
         return kind(**values)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{where}: {error}") from error
-
-
-def _explain(error: ValidationError) -> str:
-    """The first fault of a validation: its path, value and what was expected."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    allowed = ""
-    if first["type"] == "extra_forbidden":
-        inner = str(first["loc"][-2]) if len(first["loc"]) > 1 else ""
-        models: dict[str, type[BaseModel]] = {"publish": Publish, "sample": Sample}
-        allowed = f"; allowed are {', '.join(models.get(inner, PipelineSpec).model_fields)}"
-    return f"{where} = {first['input']!r}: {first['msg']}{allowed}"

@@ -19,12 +19,12 @@ from curation.inputs import InputsError
 from curation.ledger import LedgerError
 from curation.output import OutputError
 from curation.phases import RunFailedError
-from curation.recipe import RecipeError
 from curation.registry import StageError
 from service.commands import classifier, demo, explain, models, plan, report, run, sample
 from service.exits import Exit
 from service.terminal import plain, silence
 from storage.errors import Locked, MissingError, RegistryError, StorageError
+from storage.pipelines import PipelinesError
 
 COMMANDS = {
     "run": run,
@@ -53,7 +53,7 @@ interrupted
 EXITS: dict[type[Exception], Exit] = {
     RunFailedError: Exit.FAILED,
     LedgerError: Exit.FAILED,
-    RecipeError: Exit.USAGE,
+    PipelinesError: Exit.USAGE,
     StageError: Exit.USAGE,
     EngineArgumentError: Exit.USAGE,
     InputsError: Exit.USAGE,

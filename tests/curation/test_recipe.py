@@ -13,12 +13,9 @@ from curation.levels import Levels
 from curation.plan import plan
 from curation.recipe import (
     Recipe,
-    RecipeError,
-    builtin_file,
     digest,
     load,
     params,
-    parse,
     rebuild,
     resolve,
 )
@@ -28,6 +25,7 @@ from dedup.minhash import MinHash
 from schemas.manifest import Counts, Manifest
 from schemas.recipe import PipelineSpec
 from schemas.tasks import Compression, Format, Source
+from storage.pipelines import PipelinesError, builtin_file, parse
 
 NAMES = ("fineweb", "fineweb2", "fineweb2-ko", "multilingual", "minhash", "sample")
 
@@ -166,8 +164,8 @@ WRONG: dict[str, tuple[PipelineSpec, list[str], str]] = {
         "--set 'c4.min_words=1': p has no 'c4.min_words'; it has language, seed, publish.*, sample.* and the stages "
         "pii",
     ),
-    "setting_without_value": (spec("pii"), ["pii.emails"], "--set 'pii.emails': stage.key=value or key=value was "),
-    "setting_without_key": (spec("pii"), ["=1"], "--set '=1': stage.key=value or key=value was expected"),
+    "setting_without_value": (spec("pii"), ["pii.emails"], "--set 'pii.emails': key=value was "),
+    "setting_without_key": (spec("pii"), ["=1"], "--set '=1': key=value was expected"),
     "setting_no_yaml": (spec("pii"), ["pii.emails=[a"], "--set 'pii.emails=[a': the value is no YAML: "),
     "setting_of_unknown_key": (spec("pii"), ["pii.phones=1"], "p: pii.phones = 1: no such parameter; it has emails, "),
     "publish_key": (
@@ -184,7 +182,7 @@ WRONG: dict[str, tuple[PipelineSpec, list[str], str]] = {
 @pytest.mark.parametrize("case", WRONG)
 def test_mistakes_name_place_value_and_what_is_allowed(case: str) -> None:
     given, settings, words = WRONG[case]
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(PipelinesError) as caught:
         resolve("p", given, settings)
     assert str(caught.value).startswith(words)
     assert "\n" not in str(caught.value).removeprefix(words)
@@ -205,7 +203,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 
 
 FILES = {
-    "no_name": ("curation: {a: {stages: [pii]}}", "{path}", "{path!r} names a file; say which of its pipelines to "),
+    "no_name": ("curation: {a: {stages: [pii]}}", "{path}", "{path!r} names a file; say which of its entries to "),
     "no_such_name": ("curation: {a: {stages: [pii]}}", "{path}#b", "{path} has no pipeline 'b'; it has a"),
     "empty_file": ("", "{path}#b", "{path} has no pipeline 'b'; it has none"),
     "no_yaml": ("curation: [", "{path}#a", "the pipelines file {path!r} is no YAML: "),
@@ -244,7 +242,7 @@ FILES = {
 def test_mistakes_in_a_file(case: str, tmp_path: Path) -> None:
     text, reference, words = FILES[case]
     path = str(write(tmp_path, text))
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(PipelinesError) as caught:
         load(reference.format(path=path))
     assert str(caught.value).startswith(words.format(path=path))
     assert "\n" not in str(caught.value)
@@ -257,12 +255,12 @@ def test_merged_mappings_may_override(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there() -> None:
-    with pytest.raises(RecipeError, match=r"^the pipelines file '/no/such.yaml' can't be read: No such file"):
+    with pytest.raises(PipelinesError, match=r"^the pipelines file '/no/such.yaml' can't be read: No such file"):
         load("/no/such.yaml#x")
 
 
 def test_a_name_that_is_not_there() -> None:
-    with pytest.raises(RecipeError, match=f"has no pipeline 'fineweb3'; it has {', '.join(NAMES)}$"):
+    with pytest.raises(PipelinesError, match=f"has no pipeline 'fineweb3'; it has {', '.join(NAMES)}$"):
         load("fineweb3")
 
 
@@ -384,7 +382,7 @@ def test_rebuilt_from_its_manifest(name: str) -> None:
 def test_not_rebuilt_under_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
     told = manifest(resolve("p", spec("extract")))
     monkeypatch.setattr(Extract, "version", 99)
-    with pytest.raises(RecipeError, match=r"^p: the stage 'extract' was version 1 in that run and is 99 here;"):
+    with pytest.raises(PipelinesError, match=r"^p: the stage 'extract' was version 1 in that run and is 99 here;"):
         rebuild(told)
 
 
