@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from schemas.training import TrainingSpec
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,6 +69,7 @@ class PipelineFile(_Strict):
     """The whole file: named runs by kind."""
 
     curation: dict[str, PipelineSpec] = Field(default_factory=dict)
+    training: dict[str, TrainingSpec] = Field(default_factory=dict)
 
 
 def _stage_entry(entry: Any) -> Any:

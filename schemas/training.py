@@ -1,0 +1,239 @@
+"""Trainer recipes as data: the models of pipelines.yaml's `training` entries. No logic beyond validation.
+
+Amounts of data are in target tokens unless a name says otherwise: a target is a token that the loss scores. They may be
+written as 252M or 2.87T. A ramp is one value, or a list of [at, value] with `at` in the stage's targets, from 0 on.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+
+
+def _tokens(value: Any) -> Any:
+    """`2.87T` -> 2_870_000_000_000; numbers pass."""
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?)([kMBT]?)", value)):
+        return round(float(found[1]) * _UNITS[found[2]])
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _ramp(value: Any) -> Any:
+    """One value is a ramp that never changes."""
+    return value if isinstance(value, list | tuple) else ((0, value),)
+
+
+def _rising(value: Any) -> Any:
+    places = [at for at, _ in value]
+    if not places or places[0] != 0 or places != sorted(set(places)):
+        raise ValueError(f"a ramp is a list of [targets, value] that starts at 0 and rises, not {value!r}")
+    return value
+
+
+Tokens = Annotated[int, BeforeValidator(_tokens), Field(ge=0)]
+Amount = Annotated[int, BeforeValidator(_tokens), Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Ramp = Annotated[tuple[tuple[Tokens, Amount], ...], BeforeValidator(_ramp), AfterValidator(_rising)]
+Mix = dict[str, Annotated[float, Field(ge=0)]]
+MixRamp = Annotated[tuple[tuple[Tokens, Mix], ...], BeforeValidator(_ramp), AfterValidator(_rising)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class TokenizerSpec(_Strict):
+    """The byte-level BPE that is trained where `--tokenizer` gives none."""
+
+    vocab_size: Annotated[int, Field(ge=256 + 16, le=200_000)] = 50_304
+    """Of all ids, special tokens included."""
+    texts: Amount = 100_000
+    """Documents it is trained on, a seeded sample over all text sources."""
+
+
+class RopeScaling(_Strict):
+    """Llama 3.1's scaling of rotary frequencies (`rope_type: llama3`)."""
+
+    factor: float = 8.0
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    original_context: int = 8192
+
+
+class ModelSpec(_Strict):
+    """A decoder's shape."""
+
+    family: Literal["gpt2", "llama", "qwen2"]
+    layers: Annotated[int, Field(ge=1)]
+    dim: Annotated[int, Field(ge=1)]
+    heads: Annotated[int, Field(ge=1)]
+    kv_heads: Annotated[int, Field(ge=1)] | None = None
+    """None: as many as heads."""
+    ffn_dim: Annotated[int, Field(ge=1)] | None = None
+    """None: 4 x dim for gpt2; else 8/3 x dim rounded up to a multiple of 256."""
+    context: Annotated[int, Field(ge=2)]
+    """Positions: of gpt2's learned table, and the exported `max_position_embeddings` before a stage lengthens it."""
+    vocab_size: Annotated[int, Field(ge=1)] | None = None
+    """Rows of the embedding. None: the tokenizer's largest id + 1, rounded up to a multiple of 64."""
+    rope_theta: float = 10_000.0
+    rope_scaling: RopeScaling | None = None
+    norm_eps: float = 1e-5
+    tied: bool = True
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "ModelSpec":
+        if self.dim % self.heads or self.heads % (self.kv_heads or self.heads):
+            raise ValueError(f"heads {self.heads} must divide dim {self.dim}, and kv_heads {self.kv_heads} the heads")
+        return self
+
+
+class SourceSpec(_Strict):
+    """Where a part of the mix comes from: a data folder given as `--data NAME=DIR`, or a generator of ours."""
+
+    data: str = ""
+    """The NAME of a `--data`; empty is the one given without a name."""
+    kind: Literal["text", "chat", "preference"] = "text"
+    """text: a curated folder. chat and preference: a JSONL file or folder of them (`trainer.chat.importers`)."""
+    where: str = ""
+    """A DuckDB condition on the shard's columns, such as `language = 'ko' and quality > 0.5`."""
+    share: tuple[Share, Share] = (0.0, 1.0)
+    """Documents whose hash of the id, as a fraction, lies in [from, to)."""
+    generate: Literal["", "arithmetic"] = ""
+    """Instead of `data`: problems in English and Korean with their answers, made from the seed."""
+    documents: Amount = 1_000
+    """How many a generator makes."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "SourceSpec":
+        if self.generate and (self.data or self.where):
+            raise ValueError(f"generate {self.generate!r} needs no data {self.data!r} and no where {self.where!r}")
+        if self.generate and self.kind == "text":
+            raise ValueError(f"generate {self.generate!r} makes kind chat or preference, not text")
+        return self
+
+
+class OptimizerSpec(_Strict):
+    """AdamW, or Muon for the matrices of the blocks and AdamW for the rest."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    """Of matrices; vectors (norms, biases) are never decayed."""
+    clip: float = 1.0
+    """Largest norm of the whole gradient; 0 clips nothing."""
+    muon_lr: float = 1.0
+    """Muon's learning rate over AdamW's."""
+    momentum: float = 0.95
+    """Muon's."""
+
+
+class LrSpec(_Strict):
+    """Learning rate as a function of the stage's own targets so far."""
+
+    shape: Literal["constant", "linear", "cosine", "wsd"] = "constant"
+    start: float = Field(ge=0, alias="from")
+    end: float | None = Field(default=None, ge=0, alias="to")
+    """At the stage's end; None: as `from`."""
+    warmup: Tokens = 0
+    """Targets over which it rises linearly from 0 to `from`."""
+    decay: Share = 0.2
+    """wsd: the last part of the stage, over which it falls linearly."""
+
+
+class LossSpec(_Strict):
+    """What a stage minimises."""
+
+    name: Literal["next_token", "dpo"] = "next_token"
+    beta: float = 0.1
+    """dpo: strength of the pull to the reference."""
+    nll: float = 0.0
+    """dpo: weight of the chosen answer's negative log-likelihood a token (Llama 3.1: 0.2)."""
+
+
+class GateSpec(_Strict):
+    """What must hold at the end of a stage before the next begins (Llama 3.1's context steps)."""
+
+    recovered: float | None = None
+    """Held-out loss at the run's first sequence length may be at most this factor of what it was before the stage."""
+    needle: Share | None = None
+    """Share of needles in a haystack of the stage's length that must be found (more likely than the alternatives)."""
+    on_fail: Literal["stop", "continue"] = "stop"
+
+
+class RopeChange(_Strict):
+    """What a stage does to the rotary base when it lengthens the context."""
+
+    theta: float | None = None
+    factor: float = 1.0
+    """Instead of `theta`: times what it was."""
+
+
+class StageSpec(_Strict):
+    """A stage: a source of batches, a loss, a schedule."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    loss: LossSpec = LossSpec()
+    mix: MixRamp
+    """Shares of targets by source, normalised; a ramp of them is a mix schedule."""
+    tokens: Amount | None = None
+    """Targets of the stage; or `passes` over its sources."""
+    passes: Annotated[float, Field(gt=0)] | None = None
+    max_passes: Annotated[float, Field(gt=0)] = 4.0
+    """How often a document may be repeated within the stage."""
+    seq_len: Ramp = ((0, 1024),)
+    """Input positions of a row."""
+    batch: Ramp = ((0, 524_288),)
+    """Input positions of a global step (rows x seq_len); for dpo, pairs."""
+    lr: LrSpec
+    optimizer: Literal["keep", "reset"] = "keep"
+    rope: RopeChange | None = None
+    gate: GateSpec | None = None
+    average: bool = False
+    """Keeps the Polyak average of the stage's weights, each step weighing the same; evaluation and export use it."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "StageSpec":
+        if (self.tokens is None) == (self.passes is None):
+            raise ValueError(f"stage {self.name!r} wants either tokens or passes, not {self.tokens!r}, {self.passes!r}")
+        return self
+
+
+class TrainingSpec(_Strict):
+    """A trainer recipe."""
+
+    description: str = ""
+    seed: int = 0
+    model: ModelSpec
+    tokenizer: TokenizerSpec = TokenizerSpec()
+    sources: dict[str, SourceSpec]
+    held_out: Share = 0.005
+    """Share of the text documents, by hash, that no stage trains on; gates, loss by language and eval read them."""
+    optimizer: OptimizerSpec = OptimizerSpec()
+    stages: tuple[StageSpec, ...]
+    micro_rows: Amount | None = None
+    """Rows that go through the model at once on a rank; None: as many as the memory estimate allows, at most all."""
+    precision: Literal["float32", "bf16"] = "bf16"
+    """Of matrix products and activations; weights and optimizer state stay float32. On a CPU always float32."""
+    compile: bool = True
+    """torch.compile, a graph a sequence length. The nano recipes run eagerly."""
+    checkpoint_activations: bool = False
+    checkpoint_every: Share = 0.05
+    """Of the whole run's targets; a checkpoint is also written at the end of every stage."""
+    keep_checkpoints: Annotated[int, Field(ge=2)] = 3
+
+    @model_validator(mode="after")
+    def _names_meet(self) -> "TrainingSpec":
+        names = [stage.name for stage in self.stages]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"stages need one name each, not {names!r}")
+        for stage in self.stages:
+            for _, mix in stage.mix:
+                if unknown := set(mix) - set(self.sources):
+                    raise ValueError(
+                        f"stage {stage.name!r} mixes {sorted(unknown)}, sources are {sorted(self.sources)}"
+                    )
+                if not sum(mix.values()) > 0:
+                    raise ValueError(f"stage {stage.name!r} mixes nothing: {mix!r}")
+        return self
