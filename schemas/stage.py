@@ -9,12 +9,15 @@ A stage is one of six kinds, told apart by the base class:
 - `Extract`: turns a page into a document.
 - `Dedup`: needs every document to decide about one; it ends a sift.
 
+Any of them may be a `Gate` besides: it then also looks at pages before `extract`, and spares the rest of the work.
+
 Stages do no I/O, have no clock and know no Beam. One that needs a model or a list names it in `files()` and returns a
 loaded copy of itself from `setup`; the driver resolves, verifies and hashes the names before anything runs.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -118,9 +121,51 @@ class Dedup(Stage, ABC):
         return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A page decoded and parsed: the cheap half of `Extract`'s work."""
+
+    document: Callable[[], Document | Fault]
+    """Does the rest. Called once, and after `cheap_text`: it may use up what was parsed."""
+    cheap_text: Callable[[], str] | None = None
+    """The whole page's text, as far as gates need it, empty where it has none; None: `document` is no dearer."""
+
+
 class Extract(Stage, ABC):
     """Turns a page into a document: decodes the body, finds the main text."""
+
+    opens: ClassVar[bool] = False
+    """Whether `open` gives cheap texts, without which no gate can act."""
 
     @abstractmethod
     def extract(self, page: Page) -> Document | Fault:
         """The document, or why there is none. Never raises for what a page holds."""
+
+    def open(self, page: Page) -> Opened | Fault:
+        """The same work in two halves, so that gates can look at the page between them. Never raises either."""
+        return Opened(lambda: self.extract(page))
+
+
+class Gate(Stage, ABC):
+    """A stage that may also judge a page before its main text is found, by the cheap text of the whole page.
+
+    What fails is dropped there and then. Pages of the seeded sample pass every gate, so that what becomes of them tells
+    what the gate loses.
+    """
+
+    gate: float | None
+    """The least measurement that passes; None: there is no gate."""
+    gate_reason: ClassVar[str]
+    """One of `reasons`, given by the gate alone."""
+
+    @abstractmethod
+    def glance(self, doc: Document) -> tuple[Document, Measurement]:
+        """Judges by the cheap text.
+
+        Args:
+          doc: the page's columns, its text the cheap one.
+
+        Returns:
+          The document with the columns that the stage could fill, and the measurement, whose value a float32 holds
+          exactly, as signals do: whoever compares it later finds the same.
+        """

@@ -205,7 +205,8 @@ class TrainingSpec(_Strict):
 
     description: str = ""
     seed: int = 0
-    model: ModelSpec
+    model: ModelSpec | None = None
+    """None: the shape of what `--init` gives."""
     tokenizer: TokenizerSpec = TokenizerSpec()
     sources: dict[str, SourceSpec]
     held_out: Share = 0.005

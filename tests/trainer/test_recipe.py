@@ -1,0 +1,90 @@
+"""pipelines.yaml's trainer recipes: each one is whole, settings land where they say, mistakes name their place."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.training import TrainingSpec
+from storage.pipelines import PipelinesError, builtin_file, parse
+from trainer.recipe import RecipeError, change, load
+
+SPEC = TrainingSpec.model_validate(
+    {
+        "model": {"family": "llama", "layers": 2, "dim": 32, "heads": 4, "kv_heads": 2, "context": 64},
+        "sources": {"web": {}, "sums": {"kind": "chat", "generate": "arithmetic"}},
+        "stages": [
+            {
+                "name": "core",
+                "mix": [[0, {"web": 1}], ["10k", {"web": 3, "sums": 1}]],
+                "tokens": "2.5M",
+                "seq_len": [[0, 32], [1000, 64]],
+                "lr": {"shape": "cosine", "from": 1e-3, "to": 0},
+            }
+        ],
+    }
+)
+
+
+def test_amounts_and_ramps_are_read() -> None:
+    stage = SPEC.stages[0]
+    assert stage.tokens == 2_500_000
+    assert stage.seq_len == ((0, 32), (1000, 64))
+    assert stage.mix == ((0, {"web": 1.0}), (10_000, {"web": 3.0, "sums": 1.0}))
+    assert stage.batch == ((0, 524_288),)
+    assert (stage.lr.start, stage.lr.end) == (1e-3, 0)
+
+
+def test_settings_are_laid_over() -> None:
+    spec = change("r", SPEC, ["model.layers=3", "stages.core.tokens=5k", "stages.core.lr.to=1e-4", "seed=7"])
+    assert (spec.model.layers, spec.stages[0].tokens, spec.stages[0].lr.end, spec.seed) == (3, 5000, 1e-4, 7)
+    assert change("r", SPEC, []) == SPEC
+
+
+MISTAKES: dict[str, tuple[str, str]] = {
+    "no_value": ("seed", "--set 'seed': key=value was expected"),
+    "no_yaml": ("seed=[", "--set 'seed=[': the value is no YAML: "),
+    "no_key": ("model.wings=2", "r: model.wings = 2: Extra inputs are not permitted; allowed are family, layers, "),
+    "no_top_key": ("wings=2", "r: wings = 2: Extra inputs are not permitted; allowed are description, seed, "),
+    "no_stage": (
+        "stages.kernel.tokens=1",
+        "--set 'stages.kernel.tokens=1': r has no ",
+    ),
+    "whole_stage": ("stages.core=1", "--set 'stages.core=1': r has no 'stages.core'; its stages are core"),
+    "through_a_value": ("seed.x=1", "r: seed = "),
+    "kind": ("model.layers=many", "r: model.layers = 'many': "),
+    "heads": ("model.heads=5", "r: model = "),
+    "ramp": ("stages.core.seq_len=[[5, 32]]", "r: stages.0.seq_len = "),
+    "mix": ("stages.core.mix={bran: 1}", "r: the file = "),
+    "both_lengths": ("stages.core.passes=1", "r: stages.0 = "),
+}
+
+
+@pytest.mark.parametrize(("setting", "words"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistakes_name_their_place(setting: str, words: str) -> None:
+    with pytest.raises(PipelinesError) as caught:
+        change("r", SPEC, [setting])
+    assert str(caught.value).startswith(words)
+
+
+def test_own_files(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("training: {}", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"has no trainer recipe 'a'; it has none"):
+        load(f"{path}#a")
+
+
+NAMES = ("gpt2-124m", "gpt2-1.6b", "llama3.1", "qwen2", "gpt2-nano", "llama3.1-nano", "qwen2-nano")
+
+
+def test_the_file_has_these_recipes() -> None:
+    assert tuple(parse(builtin_file()).training) == NAMES
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-nano")])
+def test_nano_recipes_are_small(name: str) -> None:
+    spec = load(name)[1]
+    assert sum(stage.tokens or 0 for stage in spec.stages) <= 200_000
+    assert spec.checkpoint_every <= 0.1
+    assert not spec.compile
+    assert {source.data for source in spec.sources.values()} == {""}
+    assert {stage.gate.on_fail for stage in spec.stages if stage.gate} <= {"continue"}
