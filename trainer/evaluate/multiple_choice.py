@@ -1,0 +1,79 @@
+"""Multiple choice by log-likelihood: the continuation that the model finds likeliest is its answer."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.errors import TrainerError
+from trainer.evaluate.log_probs import log_probs
+from trainer.model.decoder import Decoder
+from trainer.tokenizer.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its choices; each choice is scored as a continuation of the question."""
+
+    question: str
+    choices: tuple[str, ...]
+    answer: int
+    """Number of the right choice, from 0."""
+
+    def __post_init__(self) -> None:
+        if len(self.choices) < 2 or not 0 <= self.answer < len(self.choices) or not all(self.choices):
+            raise TrainerError(
+                f"question {self.question[:60]!r}: answer {self.answer} of {len(self.choices)} choices; two or more "
+                "choices with words and the number of the right one, from 0, were expected"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How many were right."""
+
+    questions: int
+    right: int
+    """By the sum of log-probabilities."""
+    right_a_byte: int
+    """By that sum over the choice's bytes, which doesn't favour short choices."""
+
+    def accuracy(self) -> tuple[float, float]:
+        """Share right by bytes, and half the width of its 95 % interval (Wald)."""
+        share = self.right_a_byte / max(self.questions, 1)
+        return share, 1.96 * math.sqrt(share * (1 - share) / max(self.questions, 1))
+
+
+def ask(
+    decoder: Decoder, tokenizer: Tokenizer, questions: Sequence[Question], context: int, shots: Sequence[Question] = ()
+) -> Score:
+    """Scores every choice of every question.
+
+    Args:
+      decoder: the model.
+      tokenizer: its tokenizer.
+      questions: what is asked.
+      context: the model's; a longer prompt loses its beginning.
+      shots: solved questions that stand before each one.
+    """
+    before = "".join(f"{q.question} {q.choices[q.answer]}\n\n" for q in shots)
+    rows: list[NDArray[np.int64]] = []
+    lengths: list[int] = []
+    for question in questions:
+        for choice in question.choices:
+            prompt = tokenizer.encode(before + question.question)
+            whole = tokenizer.encode(f"{before}{question.question} {choice}")
+            shared = next((n for n, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
+            lengths.append(max(1, len(whole) - shared))
+            rows.append(np.asarray(whole[-context:], dtype=np.int64))
+    sums = [float(scores[-n:].sum()) for scores, n in zip(log_probs(decoder, rows), lengths, strict=True)]
+    right = right_a_byte = at = 0
+    for question in questions:
+        own = np.array(sums[at : at + len(question.choices)])
+        at += len(question.choices)
+        sizes = np.array([len(choice.encode()) for choice in question.choices])
+        right += int(own.argmax()) == question.answer
+        right_a_byte += int((own / sizes).argmax()) == question.answer
+    return Score(len(questions), right, right_a_byte)
