@@ -16,6 +16,7 @@ import io
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def replace_atomic(path: str, data: bytes) -> None:
     _writable(path)
     fs, inner = stores.remote(path)
     with stores.told("write", path):
-        BACKOFF.call(f"writing {path!r}", lambda: fs.pipe_file(inner, data))
+        BACKOFF.call("writing", path, lambda: fs.pipe_file(inner, data))
 
 
 def create_exclusive(path: str, data: bytes) -> bool:
@@ -161,7 +162,7 @@ def create_exclusive(path: str, data: bytes) -> bool:
     fs, inner = stores.remote(path)
     with stores.told("create", path):
         try:
-            BACKOFF.call(f"creating {path!r}", lambda: fs.pipe_file(inner, data, mode="create"))
+            BACKOFF.call("creating", path, lambda: fs.pipe_file(inner, data, mode="create"))
         except FileExistsError:
             return False
     return True
@@ -186,7 +187,7 @@ def swap(path: str, old: bytes, new: bytes) -> bool:
             if _content(path) != old:
                 return False
             match = {"IfMatch": tag} if tag and stores.protocol(path) in stores.S3 else {}
-            BACKOFF.call(f"replacing {path!r}", lambda: fs.pipe_file(inner, new, **match))
+            BACKOFF.call("replacing", path, lambda: fs.pipe_file(inner, new, **match))
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -207,17 +208,20 @@ def sha256_file(path: str) -> str:
         return hashlib.file_digest(cast(io.BufferedReader, file), "sha256").hexdigest()
 
 
-def sweep_temporary(folder: str) -> int:
+def sweep_temporary(folder: str, *, idle_s: float = 0.0) -> int:
     """Removes temporary files that killed processes left in a local folder; returns how many.
 
-    Only for folders in which nobody writes. Object stores have none.
+    Only for folders in which nobody writes, or with `idle_s`: then what was written to within so many seconds stays.
+    Object stores have none.
     """
     if not is_local(folder):
         return 0
     count = 0
     for place in stores.local(folder).glob(f"{stores.TEMPORARY}*"):
-        place.unlink(missing_ok=True)
-        count += 1
+        with contextlib.suppress(FileNotFoundError):
+            if not idle_s or time.time() - place.stat().st_mtime > idle_s:
+                place.unlink()
+                count += 1
     return count
 
 
@@ -320,7 +324,7 @@ def _upload(source: Path, path: str, size: int) -> None:
                 return
         except FileNotFoundError:
             pass
-        BACKOFF.call(f"writing {path!r}", lambda: fs.put_file(str(source), inner))
+        BACKOFF.call("writing", path, lambda: fs.put_file(str(source), inner))
 
 
 def _writable(path: str) -> None:

@@ -1,0 +1,97 @@
+"""A curated folder: what it gives, and what it refuses."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.stores import remote
+from tests.trainer.curated import document, manifest, write
+from trainer.corpus import Corpus
+from trainer.errors import IntegrityError, TrainerError
+
+TEXTS = [[f"text {shard} {i}" for i in range(20)] for shard in range(2)]
+
+
+@pytest.fixture
+def curated(tmp_path: Path) -> Path:
+    return write(tmp_path / "out", [[document(i, text) for i, text in enumerate(texts)] for texts in TEXTS])
+
+
+def texts(corpus: Corpus, shard: int, start: int = 0) -> list[str]:
+    return [row for batch in corpus.rows(corpus.shards[shard], start=start) for row in batch["text"].to_pylist()]
+
+
+def test_rows_in_order_from_any_row(curated: Path) -> None:
+    corpus = Corpus(str(curated))
+    assert [texts(corpus, shard) for shard in range(2)] == TEXTS
+    for start in range(22):
+        assert texts(corpus, 1, start) == TEXTS[1][start:]
+
+
+def test_columns_left_out(curated: Path) -> None:
+    corpus = Corpus(str(curated))
+    batch = next(corpus.rows(corpus.shards[0], leave_out=("metadata", "url"), batch_rows=3))
+    assert batch.num_rows == 3
+    assert not {"metadata", "url"} & set(batch.schema.names)
+    assert "text" in batch.schema.names
+
+
+def test_http_and_s3_give_the_same(curated: Path, http_files: Any, s3: Any) -> None:
+    shutil.copytree(curated, http_files.folder / "out")
+    client, _ = remote(s3.url)
+    client.put(str(curated), f"{s3.bucket}/out", recursive=True)
+    here = Corpus(str(curated))
+    for folder in (f"{http_files.url}/out", f"{s3.url}/out"):
+        there = Corpus(folder)
+        assert there.sha256 == here.sha256
+        assert [texts(there, shard) for shard in range(2)] == TEXTS
+    asked = [name for name, _ in http_files.requests if name.endswith(".parquet")]
+    assert len(asked) == len(set(asked)) == 2  # each once, front to back
+
+
+def test_the_hash_is_of_the_documents_alone(curated: Path, tmp_path: Path) -> None:
+    again = write(tmp_path / "again", [[document(i, text) for i, text in enumerate(texts)] for texts in TEXTS])
+    other = write(tmp_path / "other", [[document(i, text) for i, text in enumerate(texts[1:])] for texts in TEXTS])
+    assert Corpus(str(again)).sha256 == Corpus(str(curated)).sha256 != Corpus(str(other)).sha256
+
+
+def test_an_altered_shard_gives_no_row(curated: Path, http_files: Any) -> None:
+    path = curated / "shards" / "part-00001-of-00002.parquet"
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+    shutil.copytree(curated, http_files.folder / "out")
+    for folder in (str(curated), f"{http_files.url}/out"):
+        corpus = Corpus(folder)
+        told = r"part-00001-of-00002.*expected sha256 [0-9a-f]{64} .*found [0-9a-f]{64}"
+        with pytest.raises(IntegrityError, match=told):
+            next(corpus.rows(corpus.shards[1]))
+        assert texts(corpus, 0) == TEXTS[0]
+
+
+def test_a_missing_shard_is_named(curated: Path, http_files: Any) -> None:
+    (curated / "shards" / "part-00000-of-00002.parquet").unlink()
+    shutil.copytree(curated, http_files.folder / "out")
+    for folder in (str(curated), f"{http_files.url}/out"):
+        corpus = Corpus(folder)
+        with pytest.raises(IntegrityError, match=r"part-00000-of-00002.parquet' is not .*no such file; copy"):
+            next(corpus.rows(corpus.shards[0]))
+
+
+def test_no_manifest(tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match=r"no manifest.json in .*; give the folder that a finished"):
+        Corpus(str(tmp_path))
+
+
+def test_a_manifest_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(TrainerError, match=r"is no manifest that this version reads: gristmill: Field required"):
+        Corpus(str(tmp_path))
+
+
+def test_a_manifest_without_shards(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(manifest(()).model_dump_json())
+    with pytest.raises(TrainerError, match="names nothing below 'shards/': there are no documents"):
+        Corpus(str(tmp_path))

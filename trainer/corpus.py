@@ -1,0 +1,135 @@
+"""A curated folder as the trainer sees it: `manifest.json`, and the shards that it names, each verified before use."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from schemas.manifest import FileEntry, Manifest
+from storage.commit import Hashing
+from storage.errors import MissingError
+from storage.paths import is_local, join, open_read
+from trainer.errors import IntegrityError, TrainerError
+
+MANIFEST = "manifest.json"
+SHARDS = "shards/"
+_CHUNK = 2**20
+
+
+class Corpus:
+    """The shards of a finished curation run, local or behind `http(s)://` or `s3://`.
+
+    Args:
+        folder: What `gristmill run --output` was given.
+
+    Raises:
+        TrainerError: There is no manifest, it can't be read, or it names no shard.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.manifest = _manifest(folder)
+        self.shards: tuple[FileEntry, ...] = tuple(f for f in self.manifest.files if f.path.startswith(SHARDS))
+        """In the manifest's order."""
+        if not self.shards:
+            raise TrainerError(f"{join(folder, MANIFEST)!r} names nothing below {SHARDS!r}: there are no documents")
+
+    @property
+    def sha256(self) -> str:
+        """Of the shards' names, hashes and rows alone: the same documents elsewhere have it too."""
+        told = json.dumps([[shard.path, shard.sha256, shard.rows] for shard in self.shards])
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def rows(
+        self, shard: FileEntry, *, leave_out: Collection[str] = (), start: int = 0, batch_rows: int = 256
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a shard from `start` on, a batch at a time; none before the whole file was found sound.
+
+        Args:
+            shard: One of `shards`.
+            leave_out: Columns that are not read.
+            start: Rows to skip.
+            batch_rows: At most this many a batch.
+
+        Raises:
+            IntegrityError: The file is missing, or is not the one that the manifest names.
+            StorageError: It can't be read.
+        """
+        with self._verified(shard) as file:
+            try:
+                opened = pq.ParquetFile(file)
+            except pa.ArrowInvalid as error:
+                raise self._broken(shard, f"it is no Parquet file ({error})") from error
+            yield from _batches(opened, leave_out, start, batch_rows)
+
+    @contextmanager
+    def _verified(self, shard: FileEntry) -> Iterator[BinaryIO]:
+        """The file, read once over the network and into a temporary file there, checked, at its first byte."""
+        path = join(self.folder, shard.path)
+        try:
+            with open_read(path) as file:
+                if is_local(path):
+                    self._check(shard, hashlib.file_digest(cast(Any, file), "sha256").hexdigest(), file.tell())
+                    file.seek(0)
+                    yield file
+                    return
+                with tempfile.TemporaryFile(prefix="gristmill-") as held:
+                    sink = Hashing(cast(BinaryIO, held))
+                    while data := file.read(_CHUNK):
+                        sink.write(data)
+                    self._check(shard, sink.sha256, sink.count)
+                    held.seek(0)
+                    yield cast(BinaryIO, held)
+        except MissingError as error:
+            raise self._broken(shard, "there is no such file") from error
+
+    def _check(self, shard: FileEntry, sha256: str, size: int) -> None:
+        if sha256 != shard.sha256:
+            raise self._broken(
+                shard, f"expected sha256 {shard.sha256} of {shard.bytes:,} bytes, found {sha256} of {size:,}"
+            )
+
+    def _broken(self, shard: FileEntry, what: str) -> IntegrityError:
+        return IntegrityError(
+            f"{join(self.folder, shard.path)!r} is not the file that {join(self.folder, MANIFEST)!r} names: {what}; "
+            "copy the file again from where the run wrote it, or run the curation again"
+        )
+
+
+def _manifest(folder: str) -> Manifest:
+    path = join(folder, MANIFEST)
+    try:
+        with open_read(path) as file:
+            data = file.read()
+    except MissingError as error:
+        raise TrainerError(
+            f"no {MANIFEST} in {folder!r}; give the folder that a finished `gristmill run --output` wrote"
+        ) from error
+    try:
+        return Manifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise TrainerError(
+            f"{path!r} is no manifest that this version reads: {where}: {first['msg']}; "
+            "give a folder that `gristmill run` of this version wrote"
+        ) from error
+
+
+def _batches(file: Any, leave_out: Collection[str], start: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """From row `start` on; row groups before it are not decoded."""
+    columns = [name for name in file.schema_arrow.names if name not in leave_out]
+    groups, skip = list(range(file.num_row_groups)), start
+    while groups and skip >= (rows := file.metadata.row_group(groups[0]).num_rows):
+        skip -= rows
+        groups.pop(0)
+    for batch in file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=columns) if groups else ():
+        if skip < batch.num_rows:
+            yield batch.slice(skip)
+        skip = max(0, skip - batch.num_rows)

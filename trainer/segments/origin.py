@@ -1,0 +1,100 @@
+"""What segments are made from: data cut into units that don't depend on each other, each a stream of documents."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from trainer.corpus import Corpus
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from trainer.tokenizer.tokenizer import Tokenizer
+
+
+Kind = Literal["text", "chat", "preference"]
+_LEFT_OUT = ("metadata",)
+"""Columns of shards that conditions have no use for and that are large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some documents, encoded."""
+
+    tokens: list[NDArray[Any]]
+    masks: list[NDArray[np.uint8]] | None
+    columns: pa.Table
+    """A row a document: `id`, `bytes`, and what the data has besides."""
+
+
+class Origin(Protocol):
+    """Data, in units. Pickles, so that processes can share the work."""
+
+    @property
+    def kind(self) -> Kind:
+        """Of its documents."""
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for errors."""
+
+    @property
+    def sha256(self) -> str:
+        """Of what it holds, wherever it lies."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of each unit."""
+
+    def chunks(self, unit: int, tokenizer: "Tokenizer", start: int) -> Iterator[Chunk]:
+        """The documents of a unit from row `start` on."""
+
+
+class TextOrigin:
+    """A curated folder; its shards are the units."""
+
+    kind: Kind = "text"
+
+    def __init__(self, folder: str) -> None:
+        self._corpus = Corpus(folder)
+        self.place = folder
+        self.sha256 = self._corpus.sha256
+        self.sizes = tuple(shard.bytes for shard in self._corpus.shards)
+
+    def chunks(self, unit: int, tokenizer: "Tokenizer", start: int) -> Iterator[Chunk]:
+        """See `Origin`.
+
+        Raises:
+            IntegrityError: The shard is missing, or is not the one that the manifest names.
+            TrainerError: It has no `text` or no `id`, or an id is null.
+        """
+        shard = self._corpus.shards[unit]
+        for batch in self._corpus.rows(shard, leave_out=_LEFT_OUT, start=start):
+            yield encoded(batch, tokenizer, f"{self.place}/{shard.path}")
+
+
+def encoded(batch: pa.RecordBatch, tokenizer: "Tokenizer", where: str) -> Chunk:
+    """Encodes the texts of a batch; what else it has of scalar columns becomes the documents' columns.
+
+    A text that is null counts as empty: its document is what the tokenizer makes of no text.
+
+    Raises:
+        TrainerError: There is no `text` or no `id`, or an id is null.
+    """
+    if missing := {"text", "id"} - set(batch.schema.names):
+        raise TrainerError(f"{where!r} has no column {sorted(missing)}; there are {batch.schema.names}")
+    if batch["id"].null_count:
+        raise TrainerError(f"{where!r} has rows without an id; give every document an id of its own")
+    texts = pc.fill_null(batch["text"], "")
+    columns = {
+        field.name: batch[field.name]
+        for field in batch.schema
+        if field.name not in ("text", "bytes", "id_hash", "targets") and not pa.types.is_nested(field.type)
+    }
+    columns["id"] = batch["id"].cast(pa.string())
+    columns["bytes"] = pc.binary_length(texts).cast(pa.int64())
+    return Chunk(tokenizer.encode_documents(texts.to_pylist()), None, pa.table(columns))

@@ -1,0 +1,162 @@
+"""Seals units: here, or in processes that share them."""
+
+import multiprocessing as mp
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storage.errors import StatusError, StorageError
+from trainer.errors import TrainerError
+from trainer.segments import marks
+from trainer.segments.cut import cut
+from trainer.segments.marks import Mark
+from trainer.segments.origin import Chunk, Origin
+from trainer.segments.seal import seal
+
+if TYPE_CHECKING:
+    from trainer.tokenizer.tokenizer import Tokenizer
+
+Told = Callable[[int, int], None]
+"""Gets documents and tokens as they are encoded; what it raises ends the work."""
+_UNIT_BYTES = 8 * 2**20
+"""Of packed text, below which another process is not worth its start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What all units of a folder have in common."""
+
+    origin: Origin
+    folder: str
+    most_tokens: int
+    """Of a segment."""
+    per_row: int
+    """Documents of a row: 2 of a preference."""
+
+
+class Stopped(Exception):  # noqa: N818 (it says what is the case)
+    """The process that shares out the work wants it ended."""
+
+
+def seal_unit(job: Job, unit: int, tokenizer: "Tokenizer", told: Told) -> list[Mark]:
+    """Brings a unit to its end, from where it stands: a stop costs the segment that was being made.
+
+    Where another process is at the same unit, whoever seals a segment first makes it count, and both go on behind it.
+    """
+    while True:
+        found = marks.standing(job.folder, unit)
+        if found and found[-1].last:
+            return found
+        number = len(found)
+        chunks = _told(job.origin.chunks(unit, tokenizer, sum(mark.rows for mark in found)), told)
+        for part in cut(chunks, tokenizer.dtype, job.most_tokens, job.per_row):
+            entry = seal(job.folder, marks.name(unit, number), part.documents)
+            if not marks.put(job.folder, unit, number, Mark(segment=entry, rows=part.rows, last=part.last)):
+                break
+            number += 1
+        if number == 0:
+            marks.put(job.folder, unit, 0, Mark(segment=None, rows=0, last=True))
+
+
+def _told(chunks: Iterator[Chunk], told: Told) -> Iterator[Chunk]:
+    for chunk in chunks:
+        told(len(chunk.tokens), sum(len(tokens) for tokens in chunk.tokens))
+        yield chunk
+
+
+def seal_units(
+    job: Job, units: list[int], tokenizer: "Tokenizer", workers: int | None, told: Callable[[int, int, int], None]
+) -> None:
+    """Brings units to their end.
+
+    Args:
+        job: What they have in common.
+        units: Their numbers.
+        tokenizer: Encodes them.
+        workers: Processes; None for as many as there are cores, units, and work worth it.
+        told: Gets units, documents and tokens as they are finished.
+
+    Raises:
+        TrainerError: The data can't be; or a process died.
+        StorageError: No room, or a store refuses.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if workers is None:
+        workers = min(cores, 1 + sum(job.origin.sizes[unit] for unit in units) // _UNIT_BYTES)
+    workers = min(workers, len(units))
+    if workers <= 1:
+        for unit in units:
+            seal_unit(job, unit, tokenizer, lambda documents, tokens: told(0, documents, tokens))
+            told(1, 0, 0)
+        return
+    context = mp.get_context("spawn")
+    with tempfile.TemporaryDirectory(prefix="gristmill-") as saved:
+        tokenizer.save(Path(saved))
+        queue, stop = context.SimpleQueue(), context.Event()
+        arguments = (job, type(tokenizer), saved, max(1, cores // workers), queue, stop)
+        pool = ProcessPoolExecutor(workers, context, _begin, arguments)
+        try:
+            _await({pool.submit(_seal, unit) for unit in units}, queue, told)
+        except BrokenProcessPool as error:
+            raise TrainerError(
+                f"a process that tokenized {job.origin.place!r} died, as when memory runs out; run the same again, "
+                f"with fewer than {workers} workers: what was sealed stays"
+            ) from error
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _await(futures: "set[Future[None]]", queue: Any, told: Callable[[int, int, int], None]) -> None:
+    while futures:
+        done, futures = wait(futures, timeout=0.2, return_when=FIRST_COMPLETED)
+        while not queue.empty():
+            told(0, *queue.get())
+        for future in done:
+            future.result()
+            told(1, 0, 0)
+
+
+class _Worker:
+    """What a process got when it began."""
+
+    job: Job
+    tokenizer: "Tokenizer"
+    told: Told
+
+
+def _begin(job: Job, kind: "type[Tokenizer]", saved: str, threads: int, queue: Any, stop: Event) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells, and a segment half made leaves nothing behind
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # tokenizers' threads, read when the first batch is encoded
+
+    def told(documents: int, tokens: int) -> None:
+        if stop.is_set():
+            raise Stopped
+        queue.put((documents, tokens))
+
+    _Worker.job, _Worker.told = job, staticmethod(told)
+    _Worker.tokenizer = kind.load(saved)
+
+
+def _end_with_parent() -> None:
+    parent = mp.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _seal(unit: int) -> None:
+    try:
+        seal_unit(_Worker.job, unit, _Worker.tokenizer, _Worker.told)
+    except StatusError as error:  # does not come through a pipe
+        raise StorageError(str(error)) from error
