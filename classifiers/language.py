@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+import numpy as np
+
 from classifiers.fasttext import LIBRARY, FastText, load
 from classifiers.labels import LID176_TO_FINEWEB2
 from schemas.records import Document, Measurement
-from schemas.stage import Annotate
+from schemas.stage import Annotate, Gate
 
 _ALTERNATIVES = 100  # no more labels can have a probability of .01
 
 
 @dataclass(frozen=True, kw_only=True)
-class Language(Annotate):
+class Language(Annotate, Gate):
     """Identifies the language by a fastText model over the whole text and keeps what is wanted and sure enough.
 
     Sets `language` (the label), `language_score` (its probability), `language_script` (of labels such as `kor_Hang`)
@@ -24,6 +26,9 @@ class Language(Annotate):
     Reference: datatrove 0.10 `LanguageFilter` with `FT176LID` or `GlotLID`: newlines become spaces, nothing else is
     done to the text; FineWeb keeps `en` above .65, FineWeb-2 keeps alternatives above .01.
 
+    With `gate` the model also sees the whole page's text, menus and all, before the main text is found, and a page is
+    dropped there where the probabilities of the wanted languages add up to less. The published recipes have no gate.
+
     Deviations: a score equal to the threshold keeps (house rule), where datatrove asks for more. With several
     languages datatrove keeps a text if any wanted language passes, which below .5 need not be the most probable one;
     here that one decides. `language` holds the whole FineWeb-2 label `kor_Hang`, not `kor`, since a language in two
@@ -31,7 +36,8 @@ class Language(Annotate):
     """
 
     version: ClassVar[int] = 1
-    reasons: ClassVar[tuple[str, ...]] = ("wrong_language", "low_language_score")
+    reasons: ClassVar[tuple[str, ...]] = ("unlikely_language", "wrong_language", "low_language_score")
+    gate_reason: ClassVar[str] = "unlikely_language"
 
     languages: tuple[str, ...] = ()
     """Labels to keep; none keeps all."""
@@ -43,14 +49,20 @@ class Language(Annotate):
     """`own`: as the model has them (ISO 639 codes of lid.176, `kor_Hang` of GlotLID). `fineweb2`: lid.176's are mapped
     to FineWeb-2's, language and most usual script."""
     top_score: float = 0.01
+    gate: float | None = None
+    """Least probability, over the whole page's text, that it is in one of `languages`; None: no gate."""
     _model: FastText | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuses labels that can never come up.
+        """Refuses labels that can never come up, and a gate that could drop no page or any.
 
         Raises:
-          ValueError: a label of the wrong kind.
+          ValueError: a label of the wrong kind, a gate without wanted languages or outside (0, 1].
         """
+        if self.gate is not None and not self.languages:
+            raise ValueError(f"gate = {self.gate!r} drops pages unlikely to be in `languages`, which names none")
+        if self.gate is not None and not 0 < self.gate <= 1:
+            raise ValueError(f"gate = {self.gate!r}: a probability above 0 and up to 1, such as 0.1, or null for none")
         if self.labels == "fineweb2" or self.model == "glotlid":
             for label in self.languages:
                 if "_" not in label:
@@ -69,13 +81,19 @@ class Language(Annotate):
         return (LIBRARY,)
 
     def deviations(self) -> tuple[str, ...]:
-        """FineWeb-2's labels by another model than its own."""
-        if self.labels != "fineweb2" or self.model == "glotlid":
-            return ()
-        return (
-            f"the language is identified by {self.model}, whose labels are mapped to FineWeb-2's, with the threshold "
-            f"{self.min_score} of its own, in place of GlotLID and its thresholds",
-        )
+        """FineWeb-2's labels by another model than its own; a gate."""
+        found = []
+        if self.labels == "fineweb2" and self.model != "glotlid":
+            found.append(
+                f"the language is identified by {self.model}, whose labels are mapped to FineWeb-2's, with the "
+                f"threshold {self.min_score} of its own, in place of GlotLID and its thresholds"
+            )
+        if self.gate is not None:
+            found.append(
+                f"pages whose whole text is in a wanted language with a probability below {self.gate} are dropped "
+                f"before their main text is found; what that loses is measured on the seeded sample"
+            )
+        return tuple(found)
 
     def setup(self, files: Mapping[str, Path]) -> Self:
         """Loads the model."""
@@ -83,9 +101,21 @@ class Language(Annotate):
 
     def annotate(self, doc: Document) -> Document:
         """Sets the language columns."""
+        return self._labelled(doc, self._probabilities(doc.text))
+
+    def glance(self, doc: Document) -> tuple[Document, Measurement]:
+        """`unlikely_language`: the probability of all wanted languages together."""
+        assert self.gate is not None, "a gate that is off was asked"
+        named = self._probabilities(doc.text)
+        wanted = float(np.float32(sum(score for label, score in named if label in self.languages)))
+        return self._labelled(doc, named), Measurement(self.gate_reason, wanted, self.gate, "min")
+
+    def _probabilities(self, text: str) -> list[tuple[str, float]]:
+        """Labels and their probabilities, best first."""
         assert self._model is not None, "setup was not called"
-        found = self._model.predict(doc.text.replace("\n", " "), k=_ALTERNATIVES)
-        named = [(self._label(label), score) for label, score in found]
+        return [(self._label(label), p) for label, p in self._model.predict(text.replace("\n", " "), k=_ALTERNATIVES)]
+
+    def _labelled(self, doc: Document, named: list[tuple[str, float]]) -> Document:
         label, score = named[0]
         return dataclasses.replace(
             doc,

@@ -1,28 +1,25 @@
 """The driver: a recipe over inputs into an output folder, a phase at a time; what a phase committed is a checkpoint."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from curation import inputs as inputs_module
 from curation.engine import Engine, default_workers
 from curation.hashing import digest
-from curation.inputs import Given
 from curation.judged import READ_STAGE
-from curation.ledger import LedgerError
 from curation.levels import Levels
+from curation.manifest import manifest_of
 from curation.output import LOCK, MANIFEST, REPORT, SUCCESS, TALLY, Output, OutputError
-from curation.parts import Published, publish
+from curation.parts import publish
 from curation.phases import PhaseRunner, RunFailedError
 from curation.progress import Progress, Quiet
 from curation.recipe import Recipe, load, resolve
 from curation.report import render
 from curation.tally import Tally
 from curation.warn import warnings
-from schemas.manifest import Counts, InputEntry, Manifest
+from schemas.manifest import Manifest
 from schemas.stage import Stage
 from storage.commit import replace_atomic
 from storage.lock import Lock
@@ -174,7 +171,7 @@ def _locked(
         seed=recipe.seed,
         examples=recipe.sample.examples_per_reason,
     )
-    manifest = _manifest(recipe, files, given, levels, published, tally)
+    manifest = manifest_of(recipe, files, given, levels, published, tally)
     _check_readable(manifest, options.max_unreadable, runner.progress)
     replace_atomic(out.at(TALLY), json.dumps(tally.to_json(), ensure_ascii=False, sort_keys=True).encode())
     replace_atomic(out.at(MANIFEST), manifest.model_dump_json(indent=1).encode())
@@ -206,62 +203,3 @@ def _log(work: str) -> Path | None:
     folder = Path(work) / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / "workers.log"
-
-
-def _manifest(
-    recipe: Recipe, files: dict[str, str], given: Given, levels: Levels, published: Published, tally: Tally
-) -> Manifest:
-    """The manifest. Raises `LedgerError` where pages and ledger rows differ."""
-    read = {source.name: source for source in given.sources}
-    pages: Counter[str] = Counter()
-    skipped: dict[str, Counter[str]] = {}
-    retries: Counter[str] = Counter({f"unsigned_{reason}": n for reason, n in levels.unsigned.items()})
-    for state in levels.states:
-        name = state.task.source.name
-        read[name] = state.task.source  # files that an index names are none of the given ones
-        pages[name] += state.pages
-        skipped.setdefault(name, Counter()).update(state.facts[0]["skipped"])
-        for facts in state.facts:
-            retries.update(facts["retries"])
-    dropped = sum(n for reasons in published.dropped_by.values() for n in reasons.values())
-    if sum(pages.values()) != published.kept + dropped:
-        raise LedgerError(
-            f"{sum(pages.values())} pages were read, {published.kept} kept and {dropped} dropped; please report this"
-        )
-    return Manifest(
-        gristmill=version("gristmill"),
-        pipeline=recipe.name,
-        description=recipe.description,
-        language=recipe.language,
-        recipe_sha256=recipe.sha256(files),
-        stages=recipe.entries,
-        publish=recipe.publish.model_dump(mode="json"),
-        sample=recipe.sample.model_dump(mode="json"),
-        seed=recipe.seed,
-        files_used=files,
-        libraries=recipe.libraries(),
-        deviations=recipe.deviations,
-        inputs_root=given.root,
-        inputs=tuple(
-            InputEntry(
-                name=source.name,
-                path=source.path,
-                bytes=source.size,
-                etag=source.etag,
-                pages=pages[source.name],
-                skipped=dict(sorted(skipped.get(source.name, {}).items())),
-                error=levels.failed.get(source.name, ""),
-            )
-            for source in sorted(read.values(), key=lambda source: source.name)
-        ),
-        counts=Counts(
-            pages=sum(pages.values()),
-            kept=published.kept,
-            dropped=dropped,
-            dropped_by=published.dropped_by,
-            tokens=tally.tokens,
-            characters=tally.characters,
-        ),
-        retries=dict(sorted(retries.items())),
-        files=published.files,
-    )

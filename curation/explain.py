@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 
 from curation.child import Died
 from curation.inputs import source_at
-from curation.judge import JudgeSpec, as_document, load_stages, plain_text, run_stage
+from curation.judge import JudgeSpec, as_document, glances, load_stages, plain_text, run_stage
 from curation.output import Output, OutputError
 from curation.readers import page_at
-from curation.recipe import Recipe, Step
+from curation.recipe import Recipe
 from curation.sift import DEFAULT_LIMITS, supervised, url_hash
+from curation.steps import Step, gates
 from schemas.manifest import Manifest
 from schemas.records import Document, Fault, Measurement, Page
 from schemas.stage import Dedup, Extract
@@ -28,7 +29,7 @@ class NoPageError(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What one stage made of the page."""
+    """What one stage made of the page; a stage with a gate says so once before `extract`."""
 
     stage: str
     measured: tuple[Measurement, ...] = ()
@@ -37,6 +38,7 @@ class Explained:
     """Of the text after the stage."""
     language: str = ""
     language_score: float = 0.0
+    gate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Explainer:
 class _Walk:
     def __init__(self, steps: tuple[Step, ...]) -> None:
         self._steps = steps
+        self._gates = gates(steps)
 
     def __call__(self, page: Page) -> list[Explained]:
         return list(self._walk(page))
@@ -66,7 +69,10 @@ class _Walk:
             if isinstance(made, Fault):
                 break
             if isinstance(step.stage, Extract):
-                made = step.stage.extract(page)
+                opened = step.stage.open(page)
+                for gate, seen, m in glances(opened, made, self._gates):
+                    yield Explained(gate.name, (m,), None, len(seen.text), seen.language, seen.language_score, True)
+                made = opened if isinstance(opened, Fault) else opened.document()
                 if isinstance(made, Document):
                     yield Explained(step.name, characters=len(made.text))
             else:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
@@ -13,9 +14,11 @@ from trafilatura.deduplication import LRUCache
 from trafilatura.settings import LRU_SIZE
 
 from curation import http
+from curation.cheap_text import cheap_text
 from curation.http import Payload, payload
 from schemas import stage
 from schemas.records import Body, Document, Fault, Page
+from schemas.stage import Opened
 from text.encoding import decode
 
 PARSER_DEPTH = 256
@@ -44,6 +47,7 @@ class Extract(stage.Extract):
     """
 
     version: ClassVar[int] = 1
+    opens: ClassVar[bool] = True
     reasons: ClassVar[tuple[str, ...]] = (
         *http.REASONS,
         "undecodable_bytes",
@@ -97,44 +101,57 @@ class Extract(stage.Extract):
 
     def extract(self, page: Page) -> Document | Fault:
         """The document, or why there is none. Never raises for what a page holds."""
+        opened = self.open(page)
+        return opened if isinstance(opened, Fault) else opened.document()
+
+    def open(self, page: Page) -> Opened | Fault:
+        """The page within the limits, decoded and, if it is HTML, parsed."""
         if page.fault is not None:
             return page.fault
-        text = self._as_it_stands(page) if page.body_kind is Body.TEXT else self._from_payload(page)
-        if isinstance(text, Fault):
-            return text
-        if len(text) < self.min_length:
-            return Fault("empty_text", len(text), self.min_length)
-        shared = {f.name: getattr(page, f.name) for f in _SHARED}
-        return Document(text=text, **shared)
-
-    def _as_it_stands(self, page: Page) -> str | Fault:
-        try:
-            return page.body.decode("utf-8")
-        except UnicodeDecodeError:
-            return Fault("undecodable_bytes")
-
-    def _from_payload(self, page: Page) -> str | Fault:
+        if page.body_kind is Body.TEXT:
+            return self._as_it_stands(page)
         found = payload(page, self.max_bytes, types=self.content_types)
         if isinstance(found, Fault):
             return found
         source = _decoded(found)
-        if isinstance(source, Fault) or found.content_type == http.TEXT_TYPE:
+        if isinstance(source, Fault):
             return source
-        return self.main_text(source)
+        if found.content_type == http.TEXT_TYPE:
+            return Opened(partial(self._document, page, source))
+        return self._parsed(page, source)
 
-    def main_text(self, source: str) -> str | Fault:
-        """The main text of an HTML page, empty where there is none."""
+    def _as_it_stands(self, page: Page) -> Opened | Fault:
+        try:
+            return Opened(partial(self._document, page, page.body.decode("utf-8")))
+        except UnicodeDecodeError:
+            return Fault("undecodable_bytes")
+
+    def _parsed(self, page: Page, source: str) -> Opened | Fault:
         doctype = _doctype_length(source)
         if doctype > self.max_doctype:
             return Fault("doctype_too_long", doctype, self.max_doctype)
         try:
             tree = trafilatura.load_html(source)
             fault = self._beyond_limits(trafilatura.load_html(f"<html>{source}") if tree is None else tree)
-            if fault is not None or tree is None:  # None: no page, says trafilatura, by its lack of `html` at the start
-                return fault or ""
-            return self._engines()[self.engine](tree, source) or ""
         except _PAGE_ERRORS:
             return Fault("extractor_error")
+        if fault is not None:
+            return fault
+        if tree is None:  # no page, says trafilatura, by its lack of `html` at the start
+            return Opened(partial(self._document, page, ""))
+        return Opened(partial(self._main_text, page, tree, source), partial(_cheap_text, tree))
+
+    def _main_text(self, page: Page, tree: Any, source: str) -> Document | Fault:
+        try:
+            text = self._engines()[self.engine](tree, source) or ""
+        except _PAGE_ERRORS:
+            return Fault("extractor_error")
+        return self._document(page, text)
+
+    def _document(self, page: Page, text: str) -> Document | Fault:
+        if len(text) < self.min_length:
+            return Fault("empty_text", len(text), self.min_length)
+        return Document(text=text, **{f.name: getattr(page, f.name) for f in _SHARED})
 
     def _beyond_limits(self, tree: Any) -> Fault | None:
         if tree is None:
@@ -204,6 +221,13 @@ def _doctype_length(source: str) -> int:
         return 0
     end = source.find(">")
     return len(source) if end < 0 else end
+
+
+def _cheap_text(tree: Any) -> str:
+    try:
+        return cheap_text(tree)
+    except _PAGE_ERRORS:
+        return ""
 
 
 def _decoded(found: Payload) -> str | Fault:

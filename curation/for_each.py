@@ -7,7 +7,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from curation.judge import load_stages, run_stage
-from curation.recipe import Step
+from curation.steps import Step
 from schemas.records import Document, Verdict
 from schemas.stage import Stage
 

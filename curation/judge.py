@@ -1,7 +1,7 @@
 """Document stages, one after the other, over one page: runs inside the supervised child and nowhere else."""
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from curation import by_language
 from curation.edits.pii import Pii
-from curation.judged import READ_STAGE, Judged, NewTask, sample_hash
-from curation.recipe import Step
+from curation.judged import READ_STAGE, Judged, NewTask, is_sampled, sample_hash
+from curation.steps import GateStep, Step, gates
 from schemas.recipe import Sample
 from schemas.records import Body, Document, Fault, Measurement, Page
-from schemas.stage import Annotate, Dedup, Edit, Extract, Rewrite, Rule, Stage
+from schemas.stage import Annotate, Dedup, Edit, Extract, Opened, Rewrite, Rule, Stage
 from storage.registry import Registry
 
 
@@ -69,38 +69,44 @@ class Judge:
     def __init__(self, spec: JudgeSpec) -> None:
         needed = {name for step in spec.steps for name in step.stage.files()}
         self._steps = load_stages(spec.steps, {name: spec.files[name] for name in sorted(needed)})
+        self._gates = gates(self._steps)
         self._sample = spec.sample
         self._seed = spec.seed
         self._has_text = spec.has_text
         self._extracts = any(isinstance(step.stage, Extract) for step in spec.steps)
         self._pii = next((s.stage for s in spec.steps if isinstance(s.stage, Pii)), None) or Pii()
-        self._dropped = _LowestHashes(spec.sample.dropped_per_reason)
+        self._lowest = _LowestHashes(spec.sample.dropped_per_reason)
 
     def __call__(self, item: Page | Document | NewTask) -> Judged:
         if isinstance(item, NewTask):
-            self._dropped = _LowestHashes(self._sample.dropped_per_reason)
+            self._lowest = _LowestHashes(self._sample.dropped_per_reason)
             return Judged(None)
-        sampled = sample_hash(self._seed, item.id) < self._sample.rate * 2**64
+        sampled = is_sampled(self._sample.rate, self._seed, item.id)
         if isinstance(item, Document):
-            return self._walk(item, None, self._steps, sampled)
+            return self._walk(item, None, sampled)
         if item.fault is not None:
             return Judged(None, READ_STAGE, item.fault.reason, item.fault.value, item.fault.threshold)
         if not self._extracts and self._has_text:
             plain = plain_text(item)
             if isinstance(plain, Fault):
                 return Judged(None, READ_STAGE, plain.reason, plain.value, plain.threshold)
-            return self._walk(plain, None, self._steps, sampled)
-        return self._walk(as_document(item), item, self._steps, sampled)
+            return self._walk(plain, None, sampled)
+        return self._walk(as_document(item), item, sampled)
 
-    def _walk(self, doc: Document, page: Page | None, steps: tuple[Step, ...], sampled: bool) -> Judged:
+    def _walk(self, doc: Document, page: Page | None, sampled: bool) -> Judged:
         """Through all stages; a sampled page goes on after its verdict, so that every rule is measured."""
         verdict: tuple[str, Measurement] | None = None
         signals: dict[str, float] = {}
         dropped = doc
-        for step in steps:
+        for step in self._steps:
             if isinstance(step.stage, Extract):
                 assert page is not None, "a level that reads documents has no extract stage"
-                made = step.stage.extract(page)
+                opened = step.stage.open(page)
+                for gate, seen, m in glances(opened, doc, self._gates) if verdict is None else ():
+                    signals[gate.signal] = m.value
+                    if m.failed and not sampled:
+                        return self._dropped_at(gate.name, m, seen, signals, gate=gate.name)
+                made = opened if isinstance(opened, Fault) else opened.document()
                 if isinstance(made, Fault):
                     verdict = verdict or (step.name, Measurement(made.reason, made.value, made.threshold, "max"))
                     break
@@ -115,18 +121,29 @@ class Judge:
                     break
         if verdict is None:
             return Judged(doc, sampled=sampled, signals=signals)
-        stage, m = verdict
-        text = self._kept_text(stage, m.reason, dropped)
-        told = replace(dropped, text="", metadata={})
-        return Judged(told, stage, m.reason, m.value, m.threshold, sampled, len(dropped.text), signals, text)
+        return self._dropped_at(*verdict, dropped, signals, sampled=sampled)
+
+    def _dropped_at(
+        self,
+        stage: str,
+        m: Measurement,
+        doc: Document,
+        signals: Mapping[str, float],
+        *,
+        sampled: bool = False,
+        gate: str = "",
+    ) -> Judged:
+        """A dropped page, as it was when it was dropped; a gate saw its cheap text, whose length says nothing."""
+        text = self._kept_text(stage, m.reason, doc)
+        told = replace(doc, text="", metadata={})
+        characters = 0 if gate else len(doc.text)
+        return Judged(told, stage, m.reason, m.value, m.threshold, sampled, characters, signals, text, gate)
 
     def _kept_text(self, stage: str, reason: str, doc: Document) -> str | None:
         """The text of a dropped document if it is among the lowest hashes of its reason, or if all are kept."""
         if not doc.text:
             return None
-        if self._sample.dropped_texts == "all" or self._dropped.admits(
-            (stage, reason), sample_hash(self._seed, doc.id)
-        ):
+        if self._sample.dropped_texts == "all" or self._lowest.admits((stage, reason), sample_hash(self._seed, doc.id)):
             return self._pii.edit(doc).text
         return None
 
@@ -159,6 +176,23 @@ def run_stage(step: Step, doc: Document, *, whole: bool) -> tuple[Document, list
         if m.failed and not whole:
             break
     return doc, measured
+
+
+def glances(
+    opened: Opened | Fault, columns: Document, gates: Sequence[GateStep]
+) -> Iterator[tuple[GateStep, Document, Measurement]]:
+    """What each gate says of a page, lazily; nothing of pages without a cheap text.
+
+    Args:
+      opened: from `Extract.open`, not used yet.
+      columns: the page's, as a document.
+      gates: those that are on.
+    """
+    if not gates or isinstance(opened, Fault) or opened.cheap_text is None:
+        return
+    text = opened.cheap_text()
+    for gate in gates if text else ():
+        yield gate, *gate.stage.glance(replace(columns, text=text))
 
 
 def as_document(page: Page) -> Document:

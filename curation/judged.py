@@ -34,6 +34,8 @@ class Judged:
     """`stage.reason` -> measured value, of every rule that was asked."""
     dropped_text: str | None = None
     """The text where this dropped page may belong to the kept sample of dropped ones, after the PII edit."""
+    gate: str = ""
+    """The gate that cut it short, empty where none did."""
 
     @property
     def kept(self) -> bool:
@@ -65,3 +67,8 @@ class Sealed:
 def sample_hash(seed: int, document_id: str) -> int:
     """Uniform 64-bit number of (seed, id): who is sampled depends on nothing else."""
     return xxhash.xxh3_64_intdigest(document_id.encode("utf-8", "surrogatepass"), seed=seed & (2**64 - 1))
+
+
+def is_sampled(rate: float, seed: int, document_id: str) -> bool:
+    """Whether a page belongs to the seeded sample, which takes the full path."""
+    return sample_hash(seed, document_id) < rate * 2**64

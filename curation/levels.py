@@ -20,12 +20,13 @@ from curation.ledger import LedgerLevel
 from curation.match import Cluster, Gather, Match
 from curation.phases import PhaseRunner, RunFailedError, job_id
 from curation.plan import close_chain, limit_pages, plan
-from curation.recipe import Level, Recipe, library_versions
+from curation.recipe import Recipe
 from curation.sift import Sift
 from curation.sign import Sign, unpack_counts
+from curation.steps import Level, gates, library_versions
 from dedup.exchange import FENCES, ranges
 from dedup.gather import groups
-from schemas.stage import Dedup, Rewrite, Rule
+from schemas.stage import Dedup, Gate, Rewrite, Rule
 from schemas.tasks import Task
 from storage.hashed import HashedFile
 from storage.paths import join
@@ -278,9 +279,12 @@ def _size(task: Task) -> int:
 
 
 def signal_names(level: Level) -> tuple[str, ...]:
-    """`stage.reason` of everything that a level's rules may measure."""
-    judges = [step for step in level.steps if isinstance(step.stage, Rule | Rewrite)]
-    return tuple(f"{step.name}.{reason}" for step in judges for reason in step.stage.reasons)
+    """`stage.reason` of everything that a level's rules and gates may measure."""
+    judges = [step for step in level.steps if isinstance(step.stage, Rule | Rewrite | Gate)]
+    named = [f"{step.name}.{reason}" for step in judges for reason in step.stage.reasons]
+    off = {f"{step.name}.{step.stage.gate_reason}" for step in judges if isinstance(step.stage, Gate)}
+    off -= {gate.signal for gate in gates(level.steps)}
+    return tuple(name for name in named if name not in off)
 
 
 def _sure(marker: Marker | None) -> Marker:

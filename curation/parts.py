@@ -13,6 +13,7 @@ from curation.output import FOLDERS, Output, entries
 from curation.phases import PhaseRunner, job_id
 from curation.publish import Publish
 from curation.recipe import Recipe
+from curation.steps import gates
 from schemas.manifest import FileEntry
 from storage.copies import place
 from storage.paths import join, safe_name
@@ -31,6 +32,8 @@ class Published:
     kept: int
     dropped_by: dict[str, dict[str, int]]
     tallies: tuple[dict[str, Any], ...]
+    gates: dict[str, Counter[str]]
+    """Gate -> what it would have done to the sampled pages (`curation.false_loss`)."""
 
 
 def publish(
@@ -54,6 +57,7 @@ def publish(
         None if recipe.sample.dropped_texts == "all" else recipe.sample.dropped_per_reason,
         names,
         recipe.sample.signals == "all",
+        {gate.name: (gate.signal, gate.threshold) for gate in gates(recipe.steps)},
     )
     payloads = [
         *_shards(recipe, states),
@@ -79,17 +83,20 @@ def publish(
 def _summary(recipe: Recipe, made: Sequence[tuple[str, str, Marker]]) -> Published:
     files = entries((kind, name, m.files["part"], m.facts["rows"]) for kind, name, m in made)
     kept, dropped = 0, Counter[tuple[str, str]]()
+    lost = {gate.name: Counter[str]() for gate in gates(recipe.steps)}
     for _, _, marker in made:
         for outcome, stage, reason, n in marker.facts.get("counts", ()):
             if outcome == "kept":
                 kept += n
             else:
                 dropped[stage, reason] += n
+        for name, counts in marker.facts.get("gates", {}).items():
+            lost[name].update(counts)
     order = {step.name: i for i, step in enumerate(recipe.steps)}
     by: dict[str, dict[str, int]] = {}
     for (stage, reason), n in sorted(dropped.items(), key=lambda item: (order.get(item[0][0], -1), item[0])):
         by.setdefault(stage, {})[reason] = n
-    return Published(files, kept, by, tuple(m.facts["tally"] for _, _, m in made if "tally" in m.facts))
+    return Published(files, kept, by, tuple(m.facts["tally"] for _, _, m in made if "tally" in m.facts), lost)
 
 
 def part_name(index: int, parts: int, group: dict[str, str] | None = None) -> str:

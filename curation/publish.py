@@ -7,7 +7,7 @@ It writes into `work/`; the driver links finished parts under their final names 
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation import false_loss
 from curation.documents import from_row, read_tables
 from curation.edits.pii import Pii
 from curation.jobs import Job, Marker
@@ -47,6 +48,8 @@ class Publish:
     """None keeps all."""
     signal_names: tuple[str, ...]
     all_signals: bool
+    gates: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    """Name -> the signal that it decides by, and the least value that passes."""
     name: str = "publish"
 
     def setup(self) -> None:
@@ -190,6 +193,7 @@ def _look_up(files: str, numbers: Any) -> pa.Table:
 def _signals(phase: Publish, payload: Mapping[str, Any], facts: dict[str, Any]) -> Iterator[pa.Table]:
     """Signals of kept and of sampled documents. Payload: `tasks` of {files, kept}."""
     schema = signals(phase.signal_names)
+    lost: dict[str, Counter[str]] = {name: Counter() for name in phase.gates}
     for task in payload["tasks"]:
         joined: pa.Table | None = None
         for path in task["files"]:
@@ -197,15 +201,17 @@ def _signals(phase: Publish, payload: Mapping[str, Any], facts: dict[str, Any]) 
                 table = pq.read_table(file)
             joined = table if joined is None else joined.join(table, list(HEAD), join_type="full outer")
         assert joined is not None, "a task has at least one level"
+        stays = pc.is_in(joined["offset"], pa.array(Kept.from_json(task["kept"]).offsets(), pa.int64()))
+        for name, counts in false_loss.count(joined, stays, phase.gates).items():
+            lost[name].update(counts)
         if not phase.all_signals:
-            kept = Kept.from_json(task["kept"])
-            stays = pc.is_in(joined["offset"], pa.array(kept.offsets(), pa.int64()))
             joined = joined.filter(pc.or_(stays, joined["sampled"]))
         joined = joined.sort_by("offset")
         columns = [
             joined[f.name] if f.name in joined.column_names else pa.nulls(joined.num_rows, f.type) for f in schema
         ]
         yield pa.table(columns, schema=schema)
+    facts["gates"] = {name: dict(counts) for name, counts in lost.items()}
 
 
 def _dropped(phase: Publish, payload: Mapping[str, Any], facts: dict[str, Any]) -> Iterator[pa.Table]:

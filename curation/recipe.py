@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,41 +11,16 @@ from classifiers.language import Language
 from curation import by_language, fineweb2
 from curation.hashing import digest
 from curation.registry import stages as known_stages
+from curation.steps import Level, Step, cut_levels, library_versions, misplaced
 from schemas.manifest import Manifest, StageEntry
 from schemas.recipe import PipelineSpec, Publish, Sample, StageSpec
-from schemas.stage import Dedup, Extract, Stage
+from schemas.stage import Stage
 from storage.pipelines import PipelinesError, explain, find, parse, value_of
 from text.words import UNICODE, segmenter
-
-CODE_LIBRARIES = ("numpy", "pyarrow", "xxhash")
-"""Their output reaches hashed bytes whatever the stages are."""
 
 
 class RecipeError(PipelinesError):
     """A pipeline that can't be: what, where, and what is allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One enabled stage under its registry name."""
-
-    name: str
-    stage: Stage
-    each: bool = False
-    """Takes every document's own language (`curation.by_language`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """Stages that fuse into one sift, and the dedup stage that ends it (None at the last level)."""
-
-    index: int
-    steps: tuple[Step, ...]
-    dedup: Step | None
-    from_input: bool
-    """Reads pages of the input (the text is not known before); else documents of the level before."""
-    has_text: bool
-    """Its documents carry their text: false for a level that ends before `extract`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +48,7 @@ class Recipe:
 
     def levels(self) -> tuple[Level, ...]:
         """The stages cut behind each dedup stage; the last level has none."""
-        extracts = any(isinstance(step.stage, Extract) for step in self.steps)
-        levels: list[Level] = []
-        steps: list[Step] = []
-        known = False  # is the text known at the end of the level before?
-        for step in (*self.steps, None):
-            if step is not None and not isinstance(step.stage, Dedup):
-                steps.append(step)
-                continue
-            text = known or not extracts or any(isinstance(s.stage, Extract) for s in steps)
-            if step is not None or steps or not levels:
-                levels.append(Level(len(levels), tuple(steps), step, from_input=not known, has_text=text))
-            known, steps = text, []
-        return tuple(levels)
+        return cut_levels(self.steps)
 
     def sha256(self, files: Mapping[str, str]) -> str:
         """Hash over everything that decides the output: stages, parameters, versions, models and lists.
@@ -105,14 +67,6 @@ class Recipe:
                 "libraries": self.libraries(),
             }
         )
-
-
-def library_versions(steps: Sequence[Step]) -> dict[str, str]:
-    """Distribution -> installed version, of all whose output reaches these stages' hashed bytes."""
-    stages = [step.stage for step in steps]
-    stages += [by_language.variant(step.name, step.stage, by_language.KOREAN) for step in steps if step.each]
-    names = {*CODE_LIBRARIES, *(name for stage in stages for name in stage.libraries())}
-    return {name: version(name) for name in sorted(names)}
 
 
 def params(stage: Stage) -> dict[str, Any]:
@@ -172,7 +126,8 @@ def _assemble(
         entries.append(StageEntry(name=entry.name, enabled=entry.enabled, version=stage.version, params=params(stage)))
         if entry.enabled:
             steps.append(Step(entry.name, stage, each and by_language.depends(entry.name)))
-    _check_order(name, steps)
+    for fault in misplaced(steps):
+        raise RecipeError(f"{name}: {fault}")
     if any(step.each for step in steps):
         try:
             by_language.require()
@@ -217,16 +172,6 @@ def rebuild(manifest: Manifest, extra: Mapping[str, type[Stage]] | None = None) 
                 f"{known[entry.name].version} here; install gristmill {manifest.gristmill}"
             )
     return _assemble(manifest.pipeline, spec, known, {})
-
-
-def _check_order(name: str, steps: Sequence[Step]) -> None:
-    """Stages that need text can't stand before `extract`."""
-    at = next((i for i, step in enumerate(steps) if isinstance(step.stage, Extract)), 0)
-    for step in steps[:at]:
-        if step.stage.needs_text:
-            raise RecipeError(
-                f"{name}: the stage {step.name!r} needs a page's text and stands before {steps[at].name!r}"
-            )
 
 
 def _apply(name: str, spec: PipelineSpec, settings: Sequence[str]) -> PipelineSpec:

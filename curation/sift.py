@@ -161,7 +161,7 @@ class _Output:
         self._beat.at(self._pages, self._docs.rows)
 
     def _add_dropped(self, item: Page | Document, judged: Judged) -> None:
-        self._ledger.add(ledger_row(item, judged.stage, judged.reason, judged.value, judged.threshold))
+        self._ledger.add(ledger_row(item, judged))
         text = judged.dropped_text
         doc = judged.doc or Document("")
         self._tally.add_dropped(
@@ -197,21 +197,19 @@ class _Output:
         return {what: table.commit() for what, table in tables.items()}
 
 
-def ledger_row(
-    item: Page | Document, stage: str | None, reason: str | None, value: float | None, threshold: float | None
-) -> dict[str, Any]:
-    """A row of `LEDGER`; `stage` None for a kept page."""
+def ledger_row(item: Page | Document, judged: Judged) -> dict[str, Any]:
+    """A dropped page's row of `LEDGER`."""
     return {
         "id": item.id,
         "url": item.url,
         "path": item.path,
         "offset": item.offset,
-        "outcome": "dropped" if stage else "kept",
-        "stage": stage,
-        "reason": reason,
-        "value": value,
-        "threshold": threshold,
-        "gate": None,
+        "outcome": "dropped",
+        "stage": judged.stage,
+        "reason": judged.reason,
+        "value": judged.value,
+        "threshold": judged.threshold,
+        "gate": judged.gate or None,
         "url_hash": url_hash(item.url),
     }
 

@@ -53,6 +53,28 @@ class Counts(_Part):
     characters: int
 
 
+class GateSample(_Part):
+    """Sampled pages that came to a gate, which lets them pass whatever it measures."""
+
+    asked: int = 0
+    failed: int = 0
+    """Those that it would have dropped."""
+    kept: int = 0
+    """Those that were kept in the end."""
+    lost: int = 0
+    """Those that it would have dropped and that were kept in the end: its false loss."""
+
+
+class GateEntry(_Part):
+    """A gate, and what it did."""
+
+    stage: str
+    reason: str
+    threshold: float
+    dropped: int
+    sample: GateSample
+
+
 class Manifest(_Part):
     """See the module."""
 
@@ -75,6 +97,7 @@ class Manifest(_Part):
     inputs_root: str
     inputs: tuple[InputEntry, ...]
     counts: Counts
+    gates: tuple[GateEntry, ...] = ()
     retries: dict[str, int] = Field(default_factory=dict)
     """Pages that met a limit of time or memory and were tried again, by outcome: the one exception to determinism."""
     files: tuple[FileEntry, ...]

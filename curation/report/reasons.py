@@ -39,6 +39,7 @@ banned_url 차단된 주소
 banned_word 주소에 금지어
 soft_banned_words 주소에 의심 단어 여럿
 banned_subword 주소에 금지 문자열
+unlikely_language 원하는 언어일 가능성이 낮음
 wrong_language 다른 언어
 low_language_score 낮은 언어 점수
 low_quality 낮은 품질 점수

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from curation.false_loss import upper_bound
 from curation.report import numbers
 from curation.report.inert import link, one_line, visible
 from curation.report.languages import language_name, language_tag
@@ -11,7 +12,7 @@ from curation.report.plots import Flow, funnel
 from curation.report.words import Words
 from curation.sketches import HeavyHitters
 from curation.tally import EXCERPT, Example, Tally
-from schemas.manifest import Manifest
+from schemas.manifest import GateSample, Manifest
 
 DEDUP_STAGES = frozenset({"url_dedup", "digest_dedup", "minhash"})
 """Stages whose losses are called duplicates in the headline."""
@@ -93,6 +94,16 @@ class Ranking(NamedTuple):
     others: int
     others_pages: int
     error: int
+
+
+class GateRow(NamedTuple):
+    """A gate and what its sample says; `loss` in words."""
+
+    name: str
+    threshold: str
+    dropped: int
+    sample: GateSample
+    loss: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +202,20 @@ class View:
         )
         total = sum(reasons.values())
         return Losses(one_line(stage), self.words.stage(stage), total, numbers.percent(total, self.pages), rows)
+
+    def gates(self) -> list[GateRow]:
+        """Every gate that was on."""
+        return [
+            GateRow(one_line(g.stage), numbers.measured(g.threshold), g.dropped, g.sample, self._loss(g.sample))
+            for g in self.manifest.gates
+        ]
+
+    def _loss(self, sample: GateSample) -> str:
+        most = upper_bound(sample.lost, sample.kept)
+        if most is None:
+            return self.words("gate_unknown")
+        share = numbers.percent(sample.lost, sample.kept)
+        return self.words("gate_share", share=share, most=f"{numbers.measured(100 * most)}%")
 
     def kept_cards(self) -> list[Card]:
         """Examples of kept pages."""

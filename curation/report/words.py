@@ -63,6 +63,19 @@ _EN: dict[str, str] = {
     "no_text": "No text was recorded.",
     "no_example": "No example was recorded.",
     "no_address": "no address",
+    "gates": "Gates",
+    "gates_lead": (
+        "A gate drops pages after a cheap look, before their main text is found. Pages of a seeded sample pass all, "
+        "and what becomes of them tells what is lost."
+    ),
+    "gate": "Gate",
+    "gate_threshold": "At least",
+    "gate_asked": "Sampled",
+    "gate_failed": "It would drop",
+    "gate_kept": "Kept in the end",
+    "gate_lost": "Lost of these",
+    "gate_share": "{share}, and with 95% confidence at most {most}, of the pages that would be kept are lost.",
+    "gate_unknown": "No page of the sample was kept, so nothing is known of the loss: a larger sample.rate would tell.",
     "kept_pages": "Kept pages",
     "kept_lead": "Drawn by lot from everything that was published.",
     "nothing_kept": "Nothing was kept.",
@@ -180,6 +193,19 @@ _KO: dict[str, str] = {
     "no_text": "기록된 본문이 없습니다.",
     "no_example": "기록된 예시가 없습니다.",
     "no_address": "주소 없음",
+    "gates": "관문",
+    "gates_lead": (
+        "관문은 본문을 찾기 전에 페이지를 가볍게 살펴보고 제외합니다. 시드로 뽑은 표본은 모든 관문을 지나가므로, 그 "
+        "결과로 관문이 무엇을 잃는지 알 수 있습니다."
+    ),
+    "gate": "관문",
+    "gate_threshold": "하한",
+    "gate_asked": "표본",
+    "gate_failed": "제외했을 쪽",
+    "gate_kept": "끝까지 남은 쪽",
+    "gate_lost": "그 가운데 손실",
+    "gate_share": "남았을 페이지의 {share}, 95% 신뢰수준에서 많아야 {most}를 잃습니다.",
+    "gate_unknown": "표본에서 남은 페이지가 없어 손실을 알 수 없습니다. sample.rate를 키우면 알 수 있습니다.",
     "kept_pages": "유지된 페이지",
     "kept_lead": "내보낸 모든 페이지에서 무작위로 뽑았습니다.",
     "nothing_kept": "남은 페이지가 없습니다.",

@@ -9,8 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from curation.explain import Explained, clusters_of, find, measure
+from curation.judged import is_sampled
 from curation.output import Output
 from curation.recipe import rebuild
+from curation.steps import gates
 from service.exits import Exit
 from service.terminal import Terminal, plain, whole
 
@@ -40,6 +42,8 @@ def main(args: argparse.Namespace) -> int:
     recipe = rebuild(manifest)
     for row in find(output, args.url):
         _fate(console, row)
+        if gates(recipe.steps) and is_sampled(recipe.sample.rate, recipe.seed, row["id"]):
+            _say(console, "  of the seeded sample, which passes every gate", "dim")
         for member in clusters_of(output, row):
             role = "the one that stayed" if member["kept"] else f"a duplicate of {member['keeper_id']}"
             _say(console, f"  {member['stage']}: {role}, in a cluster of {member['size']}")
@@ -57,6 +61,8 @@ def _fate(console: Console, row: dict[str, Any]) -> None:
     words = f"  dropped by {row['stage']}: {row['reason']}"
     if row["value"] is not None:
         words += f" ({row['value']:g}, threshold {row['threshold']:g})"
+    if row["gate"]:
+        words += ", at its gate, before its main text was looked for"
     _say(console, words, "red")
 
 
@@ -85,7 +91,7 @@ def _table(explained: list[Explained], signs: Mapping[str, str]) -> Table:
         elif not entry.measured:
             table.add_row(entry.stage, Text(f"{entry.characters:,} characters", style="dim"))
         for i, m in enumerate(entry.measured):
-            stage = entry.stage if i == 0 else ""
+            stage = f"{entry.stage}{' (gate)' if entry.gate else ''}" if i == 0 else ""
             row = (
                 stage,
                 Text(plain(m.reason)),

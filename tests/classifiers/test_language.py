@@ -5,6 +5,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,7 +58,8 @@ def test_verdicts(case: str) -> None:
 
 
 def test_every_reason_is_tested() -> None:
-    assert {verdict.reason for _, _, verdict in CASES.values() if verdict} == set(Language.reasons)
+    tested = {verdict.reason for _, _, verdict in CASES.values() if verdict}
+    assert tested == set(Language.reasons) - {Language.gate_reason}  # which has its own tests
 
 
 def test_columns_of_own_labels(model: Path) -> None:
@@ -70,6 +72,34 @@ def test_columns_of_own_labels(model: Path) -> None:
     assert len(mixed.top_languages) > 1
     assert mixed.top_languages[0] == (mixed.language, mixed.language_score)
     assert all(score >= 0.01 for _, score in mixed.top_languages)
+
+
+def test_a_glance(model: Path) -> None:
+    stage = Language(languages=("ko", "de"), gate=0.9).setup({"lid176": model})
+    both, m = stage.glance(Document(text=f"{KOREAN} {GERMAN}", id="1", url="u"))
+    assert (m.reason, m.threshold, m.bound) == ("unlikely_language", 0.9, "min")
+    found = dict(stage.annotate(both).top_languages)
+    assert m.value == pytest.approx(found.get("ko", 0) + found.get("de", 0), abs=1e-6)
+    assert m.value == np.float32(m.value)
+    assert (both.id, both.url, both.language, both.language_score) == ("1", "u", *stage_best(found))
+    assert stage.glance(Document(text="Le moulin tourne depuis trois cents ans au bord de la rivière."))[1].failed
+
+
+def stage_best(found: dict[str, float]) -> tuple[str, float]:
+    return max(found.items(), key=lambda pair: pair[1])
+
+
+@pytest.mark.parametrize(("text", "failed"), [(KOREAN, False), (GERMAN, True)])
+def test_a_glance_knows_fineweb2_labels(text: str, failed: bool, model: Path) -> None:
+    stage = Language(labels="fineweb2", languages=("kor_Hang",), gate=0.1).setup({"lid176": model})
+    assert stage.glance(Document(text=text))[1].failed is failed
+
+
+@pytest.mark.parametrize(("gate", "failed"), [(0.2, False), (0.25, False), (0.3, True)])
+def test_a_gate_drops_below_only(gate: float, failed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Language, "_probabilities", lambda self, text: [("fr", 0.75), ("de", 0.125), ("en", 0.125)])
+    _, m = Language(languages=("en", "de"), gate=gate).glance(Document(text="x"))
+    assert (m.value, m.failed) == (0.25, failed)
 
 
 def test_columns_of_fineweb2_labels(model: Path) -> None:
@@ -98,6 +128,8 @@ def test_needs_and_deviations() -> None:
     (words,) = Language(labels="fineweb2").deviations()
     assert "lid176" in words
     assert "0.65" in words
+    (words,) = Language(languages=("en",), gate=0.1).deviations()
+    assert "below 0.1" in words
 
 
 WRONG = {
@@ -105,11 +137,15 @@ WRONG = {
     "code_for_glotlid": ({"model": "glotlid", "languages": ("ko",)}, "'ko' is no label such as 'kor_Hang'"),
     "label_for_code": ({"languages": ("kor_Hang",)}, "'kor_Hang' is none of lid.176's codes"),
     "unknown_code": ({"languages": ("xx",)}, "'xx' is none of lid.176's codes"),
+    "gate_for_nothing": ({"gate": 0.1}, "gate = 0.1 drops pages unlikely to be in `languages`, which names none"),
+    "gate_zero": ({"languages": ("en",), "gate": 0.0}, "gate = 0.0: a probability above 0 and up to 1"),
+    "gate_above_one": ({"languages": ("en",), "gate": 1.01}, "gate = 1.01: a probability above 0 and up to 1"),
+    "gate_nan": ({"languages": ("en",), "gate": float("nan")}, "gate = nan: a probability above 0"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_languages_that_can_never_come_up(case: str) -> None:
+def test_what_can_never_be(case: str) -> None:
     changes, words = WRONG[case]
     with pytest.raises(ValueError, match=words):
         Language(**changes)  # type: ignore[arg-type]

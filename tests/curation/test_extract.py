@@ -16,6 +16,7 @@ from curation import extract
 from curation.child import Child, Died
 from curation.extract import PARSER_DEPTH, Extract
 from schemas.records import Body, Document, Fault, Page
+from schemas.stage import Opened
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -152,6 +153,46 @@ def test_a_document_has_all_that_its_page_had() -> None:
     assert Extract().extract(text) == replace(document, text="  <p>as it stands\n ")
 
 
+def test_the_work_in_two_halves() -> None:
+    opened = Extract().open(page(html(*PROSE, head="<title>The mill</title>")))
+    assert isinstance(opened, Opened)
+    assert opened.cheap_text is not None
+    assert opened.cheap_text() == " ".join(("The mill", *PROSE))
+    assert opened.document() == Extract().extract(page(GOOD))
+
+
+UNCHEAP = {
+    "text": page("", body=b"as it stands", body_kind=Body.TEXT),
+    "plain": page("as it stands", "text/plain"),
+    "no_html": page("{}"),
+}
+
+
+@pytest.mark.parametrize("case", UNCHEAP)
+def test_no_cheap_text_where_the_text_is_no_dearer(case: str) -> None:
+    opened = Extract(content_types=("text/html", "text/plain")).open(UNCHEAP[case])
+    assert isinstance(opened, Opened)
+    assert opened.cheap_text is None
+
+
+def test_limits_come_before_the_cheap_text() -> None:
+    for stage, given_page, fault in CASES.values():
+        opened = stage.open(given_page)
+        late = fault is not None and fault.reason in ("empty_text", "extractor_error")
+        assert opened == fault if fault and not late else isinstance(opened, Opened)
+
+
+def test_a_cheap_text_that_cannot_be_had_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(tree: object) -> str:
+        raise AssertionError("invalid UTF-8 in a tree")
+
+    monkeypatch.setattr(extract, "cheap_text", fail)
+    opened = Extract().open(page(GOOD))
+    assert isinstance(opened, Opened)
+    assert opened.cheap_text is not None
+    assert opened.cheap_text() == ""
+
+
 ENCODINGS = {
     "header": ("text/html; charset=euc-kr", html("빵과 서커스, " * 20), "euc-kr"),
     "meta": ("text/html", html("パンとサーカス。" * 20, head='<meta charset="shift_jis">'), "shift_jis"),
@@ -163,8 +204,12 @@ ENCODINGS = {
 @pytest.mark.parametrize("case", ENCODINGS)
 def test_encodings(case: str) -> None:
     content_type, source, codec = ENCODINGS[case]
-    got = Extract().extract(page(source.encode(codec), content_type))
+    given_page = page(source.encode(codec), content_type)
+    got, opened = Extract().extract(given_page), Extract().open(given_page)
     assert isinstance(got, Document)
+    assert isinstance(opened, Opened)
+    assert opened.cheap_text is not None
+    assert opened.cheap_text().removeprefix("t ") == " ".join(got.text.split())
     assert got.text == source.split("<p>")[1].split("</p>")[0].strip()
 
 

@@ -12,13 +12,13 @@ from curation.edits.pii import Pii
 from curation.extract import Extract
 from curation.judge import Judge, JudgeSpec, SignSpec, plain_text, run_stage
 from curation.judged import Judged, NewTask, sample_hash
-from curation.recipe import Step
 from curation.rules.gopher_quality import GopherQuality
+from curation.steps import Step
 from dedup.exact import UrlDedup
 from dedup.minhash import MinHash
 from schemas.recipe import Sample
 from schemas.records import Body, Document, Fault, Measurement, Page
-from schemas.stage import Annotate, Rewrite, Rule, Stage
+from schemas.stage import Annotate, Gate, Rewrite, Rule, Stage
 
 NEVER, ALWAYS = Sample(rate=0), Sample(rate=1)
 
@@ -60,6 +60,29 @@ class Halves(Rewrite):
         """Both."""
         doc = replace(doc, text=doc.text[: len(doc.text) // 2])
         return doc, (Measurement("too_little_left", len(doc.text), 2, "min"),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capitals(Annotate, Gate):
+    """Wants capitals, and gates by their number in the cheap text."""
+
+    reasons: ClassVar[tuple[str, ...]] = ("few_at_a_glance", "few")
+    gate_reason: ClassVar[str] = "few_at_a_glance"
+    gate: float | None = None
+
+    def annotate(self, doc: Document) -> Document:
+        """Counts them."""
+        return replace(doc, language_score=float(sum(map(str.isupper, doc.text))))
+
+    def measure(self, doc: Document) -> Iterator[Measurement]:
+        """Reads the count."""
+        yield Measurement("few", doc.language_score, 2, "min")
+
+    def glance(self, doc: Document) -> tuple[Document, Measurement]:
+        """Counts them in the cheap text."""
+        assert self.gate is not None
+        doc = self.annotate(doc)
+        return doc, Measurement(self.gate_reason, doc.language_score, self.gate, "min")
 
 
 def page(text: str, page_id: str = "p", **more: object) -> Page:
@@ -142,6 +165,77 @@ def test_text_passes_extract_untouched() -> None:
     assert judged.kept
     assert judged.doc is not None
     assert judged.doc.text == "<p>x"
+
+
+def web(capitals: int, page_id: str = "p", **more: object) -> Page:
+    """A page with so many capitals in its menu, and two in its text."""
+    source = f"<html><body><nav>{'A ' * capitals}menu</nav><article><p>The wheel turns, and Nobody minds the water."
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
+    return replace(page("", page_id, body_kind=Body.HTTP, **more), body=head + source.encode())
+
+
+def test_a_page_below_a_gate_is_dropped_there() -> None:
+    judged = judge(Extract(), Capitals(gate=5))(web(2))
+    verdict = ("capitals", "few_at_a_glance", 4, 5, "capitals")
+    assert (judged.stage, judged.reason, judged.value, judged.threshold, judged.gate) == verdict
+    assert judged.signals == {"capitals.few_at_a_glance": 4}
+    assert judged.doc == Document("", "p", "http://a/", "a.jsonl", 5, language_score=4)
+    assert judged.dropped_text == "A A menu The wheel turns, and Nobody minds the water."
+    assert judged.characters == 0  # of the main text, which nobody knows
+
+
+@pytest.mark.parametrize(("capitals", "gate"), [(3, 5), (4, 5), (0, None)])
+def test_a_page_at_or_above_a_gate_goes_on(capitals: int, gate: float | None) -> None:
+    judged = judge(Extract(), Capitals(gate=gate))(web(capitals))
+    assert (judged.kept, judged.gate) == (True, "")
+    assert judged.doc is not None
+    assert judged.doc.text == "The wheel turns, and Nobody minds the water."
+    assert judged.doc.language_score == 2  # of the main text, not of what the gate saw
+    assert judged.signals == {**({"capitals.few_at_a_glance": capitals + 2} if gate else {}), "capitals.few": 2}
+
+
+def test_a_gate_asks_nothing_more_of_a_page_that_fails_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is its use."""
+    monkeypatch.setattr("curation.extract.trafilatura.extract", lambda *_, **__: pytest.fail("looked for the text"))
+    assert judge(Extract(), Capitals(gate=5))(web(0)).gate == "capitals"
+
+
+def test_a_sampled_page_passes_every_gate() -> None:
+    judged = judge(Extract(), Capitals(gate=5), sample=ALWAYS)(web(0))
+    assert (judged.kept, judged.sampled, judged.gate) == (True, True, "")
+    assert judged.signals == {"capitals.few_at_a_glance": 2, "capitals.few": 2}
+    fallen = judge(Extract(), Capitals(gate=5), Length(), sample=ALWAYS)(web(0))
+    assert (fallen.stage, fallen.reason, fallen.gate) == ("length", "long", "")
+
+
+UNASKED: dict[str, Page] = {
+    "text": page("a"),
+    "fault": web(0, fault=Fault("false_length", 9, 7)),
+    "no_page": replace(web(0), body=b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n{}"),
+    "no_words": replace(web(0), body=b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html><body><p>"),
+}
+
+
+@pytest.mark.parametrize("case", UNASKED)
+def test_pages_that_come_to_no_gate(case: str) -> None:
+    """Text is as dear as a glance at it; the others are told by what they lack."""
+    judged = judge(Extract(), Capitals(gate=5))(UNASKED[case])
+    assert (judged.gate, judged.reason == "few_at_a_glance") == ("", False)
+    assert "capitals.few_at_a_glance" not in judged.signals
+
+
+def test_a_page_dropped_before_comes_to_no_gate() -> None:
+    no_columns = judge(Length(), Extract(), Capitals(gate=5), sample=ALWAYS)(web(0))
+    assert (no_columns.stage, no_columns.gate) == ("length", "")
+    assert "capitals.few_at_a_glance" not in no_columns.signals
+
+
+def test_the_first_gate_that_fails_names_itself() -> None:
+    steps = (Step("extract", Extract()), Step("one", Capitals(gate=1)), Step("two", Capitals(gate=9)),
+             Step("three", Capitals(gate=8)))  # fmt: skip
+    judged = JudgeSpec(steps, NEVER, 0, True, {})()(web(0))
+    assert (judged.stage, judged.gate, judged.threshold) == ("two", "two", 9)
+    assert judged.signals == {"one.few_at_a_glance": 2, "two.few_at_a_glance": 2}
 
 
 def test_a_level_before_extract_has_no_text() -> None:

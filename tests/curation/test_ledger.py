@@ -9,6 +9,7 @@ import pytest
 import xxhash
 
 from curation.documents import TableWriter
+from curation.judged import Judged
 from curation.keep import Kept
 from curation.ledger import LedgerError, LedgerLevel, final_rows
 from curation.match import CLUSTER_TABLE
@@ -26,7 +27,8 @@ def ledger(folder: Path, name: str, dropped: dict[int, tuple[str, str]]) -> str:
     """A sift's ledger: offset -> (stage, reason)."""
     with TableWriter(str(folder), name, LEDGER) as table:
         for offset, (stage, reason) in dropped.items():
-            table.add(ledger_row(doc(offset), stage, reason, 1.5, 2.0))
+            gate = "language" if reason == "unlikely_language" else ""
+            table.add(ledger_row(doc(offset), Judged(None, stage, reason, 1.5, 2.0, gate=gate)))
         return str(folder / table.commit().name)
 
 
@@ -87,10 +89,15 @@ def test_json_and_back(levels: list[LedgerLevel]) -> None:
 
 
 def test_rows_of_pages_and_documents_are_alike() -> None:
-    page = Page("id7", "http://a/7", "a.gz", 7)
-    assert ledger_row(page, None, None, None, None) == ledger_row(doc(7), None, None, None, None)
-    assert ledger_row(page, None, None, None, None)["outcome"] == "kept"
-    assert ledger_row(page, "c4", "x", 0.0, 1.0)["outcome"] == "dropped"
+    page, judged = Page("id7", "http://a/7", "a.gz", 7), Judged(None, "c4", "x", 0.0, 1.0)
+    assert ledger_row(page, judged) == ledger_row(doc(7), judged)
+    assert ledger_row(page, judged)["outcome"] == "dropped"
+
+
+def test_a_gate_is_named(tmp_path: Path) -> None:
+    dropped = {0: ("language", "wrong_language"), 10: ("language", "unlikely_language")}
+    level = LedgerLevel(ledger(tmp_path, "x", dropped), Kept(write(tmp_path, [doc(20)]), 1))
+    assert final_rows([level], 3, "a.gz")["gate"].to_pylist() == [None, "language", None]
 
 
 def test_the_hash_of_any_url() -> None:

@@ -154,6 +154,16 @@ def test_signals_of_kept_and_sampled(every: bool, kept: Kept, tmp_path: Path) ->
     assert [row["offset"] for row in rows if row["sampled"]] == [8]
 
 
+@pytest.mark.parametrize("every", [False, True])
+def test_gates_are_counted_over_all_tasks(every: bool, kept: Kept, tmp_path: Path) -> None:
+    """Offsets 2 and 8 fail the gate, 2 is kept in the end."""
+    one = signal_file(tmp_path, "one", "c4.x", {i: (i % 8 / 8, i != 3) for i in (0, 2, 3, 4, 8)})
+    tasks = [{"files": [one], "kept": kept.to_json()}] * 2
+    gates = {"c4": ("c4.x", 0.3)}
+    _, facts, _ = publish(tmp_path, {"kind": "signals", "tasks": tasks}, all_signals=every, gates=gates)
+    assert facts["gates"] == {"c4": {"asked": 8, "failed": 6, "kept": 6, "lost": 4}}
+
+
 @pytest.mark.parametrize("limit", [2, 0, None])
 def test_dropped_texts_are_those_of_the_lowest_hashes(limit: int | None, tmp_path: Path) -> None:
     files = []

@@ -158,6 +158,14 @@ WRONG: dict[str, tuple[PipelineSpec, list[str], str]] = {
         spec("c4", "extract"), [],
         "p: the stage 'c4' needs a page's text and stands before 'extract'",
     ),
+    "gate_without_extract": (
+        spec({"language": {"languages": ["en"], "gate": 0.1}}), [],
+        "p: language.gate = 0.1: no stage extract stands before it, whose work a gate could spare; leave the gate out",
+    ),
+    "gate_without_languages": (
+        spec("extract", "language"), ["language.gate=0.1"],
+        "p: language: gate = 0.1 drops pages unlikely to be in `languages`, which names none",
+    ),
     "unknown_language": (spec("language", language="kor"), [], "p: language='kor': "),
     "unknown_setting": (
         spec("pii"), ["c4.min_words=1"],
@@ -307,13 +315,15 @@ HASHES = {
     "each_language_by_its_own": ({}, ["language=each"], False),
     "a_stage_more": ({"more": ["pii"]}, [], False),
     "a_stage_less": ({}, ["minhash.enabled=false"], False),
+    "no_gate": ({}, ["language.gate=null"], True),
+    "a_gate": ({}, ["language.gate=0.1"], False),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", HASHES)
 def test_the_hash_hangs_on_what_decides_output(case: str) -> None:
     changes, settings, same = HASHES[case]
-    stages = ["extract", "gopher_quality", "minhash"]
+    stages = ["extract", {"language": {"languages": ["en"]}}, "gopher_quality", "minhash"]
     base = resolve("p", spec(*stages)).sha256({})
     other = resolve("q", spec(*stages, *changes.get("more", ()), description=changes.get("description", "")), settings)
     assert (other.sha256({}) == base) is same
@@ -328,7 +338,7 @@ def test_the_hash_hangs_on_files_versions_and_libraries(monkeypatch: pytest.Monk
     assert resolve("p", spec("extract")).sha256({"m": "a"}) != base
     monkeypatch.setattr(Extract, "version", Extract.version - 1)
     assert resolve("p", spec("extract")).sha256({"m": "a"}) == base
-    monkeypatch.setattr("curation.recipe.version", lambda name: "0.0.1")
+    monkeypatch.setattr("curation.steps.version", lambda name: "0.0.1")
     assert recipe.sha256({"m": "a"}) != base
 
 

@@ -15,7 +15,7 @@ from curation.report.languages import language_name, language_tag
 from curation.report.words import WORDS, Language, Words
 from curation.sketches import SCORES, Histogram
 from curation.tally import Tally
-from schemas.manifest import Counts, FileEntry, InputEntry, Manifest, StageEntry
+from schemas.manifest import Counts, FileEntry, GateEntry, GateSample, InputEntry, Manifest, StageEntry
 from schemas.records import Document
 
 STAGES = ("url_filter", "url_dedup", "language", "gopher_quality", "minhash", "pii")
@@ -169,6 +169,7 @@ def test_what_pages_hold_is_shown_and_never_obeyed(language: Language) -> None:
             stages=(StageEntry(name=bad, enabled=True, version=1, params={bad: bad, "list": [bad]}),),
             inputs=(InputEntry(name=bad, path=bad, bytes=1, etag="", pages=1, skipped={bad: 1}, error=bad),),
             files=(FileEntry(path=bad, sha256=bad, bytes=1, rows=1),),
+            gates=(GateEntry(stage=bad, reason=bad, threshold=0.1, dropped=1, sample=GateSample(asked=1, kept=1)),),
         ),
         tally,
         title=bad,
@@ -232,6 +233,30 @@ def test_in_is_kept_plus_dropped_down_the_funnel() -> None:
         ("Kept", "", "−85", "15", "15%"),
     ]
     assert len(tree.xpath("//td[@class='drawing']//path[@class='lost']")) == 4
+
+
+GATES: dict[str, tuple[GateSample, str]] = {
+    "none_lost": (GateSample(asked=900, failed=600, kept=244), "0%, and with 95% confidence at most 1.22%, of the"),
+    "one_lost": (GateSample(asked=9, failed=6, kept=2, lost=1), "50%, and with 95% confidence at most 97.5%, of the"),
+    "none_kept": (GateSample(asked=9, failed=6), "No page of the sample was kept, so nothing is known of the loss"),
+}
+
+
+@pytest.mark.parametrize("case", GATES)
+def test_gates_and_what_they_lose(case: str) -> None:
+    sample, words = GATES[case]
+    entry = GateEntry(stage="language", reason="unlikely_language", threshold=0.1, dropped=1234, sample=sample)
+    tree = page(tally_of(LOSSES, 15), gates=(entry,))
+    (section,) = tree.xpath("//section[@id='gates']")
+    counts = [words_of(cell) for cell in section.xpath(".//tbody/tr/*")]
+    assert counts == ["language", "0.1", "1,234", *map(str, (sample.asked, sample.failed, sample.kept, sample.lost))]
+    assert words in words_of(section)
+    assert len(tree.xpath("//nav//a[@href='#gates']")) == 1
+
+
+def test_without_gates_nothing_is_said_of_them() -> None:
+    tree = page(tally_of(LOSSES, 15))
+    assert tree.xpath("//section[@id='gates']|//a[@href='#gates']") == []
 
 
 def test_headline_numbers_and_identity() -> None:
