@@ -1,0 +1,25 @@
+"""The special tokens of our own vocabularies, and the chat template that is made of them."""
+
+EOS = "<|endoftext|>"
+START = "<|im_start|>"
+END = "<|im_end|>"
+PAD = "<|pad|>"
+
+SPECIAL = (EOS, START, END, PAD, "<think>", "</think>", *(f"<|reserved_{i}|>" for i in range(10)))
+"""Ids 0 to 15 of every vocabulary of ours, whatever its size; the reserved ones are for later stages' markers."""
+
+KNOWN_EOS = (EOS, "<|end_of_text|>", "</s>", "<eos>")
+"""What ends a document in tokenizers that say it nowhere: GPT-2's and Qwen's, Llama 3's, Llama 2's, Gemma's."""
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}"
+    "{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}"
+    "{{ '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""ChatML, without a system turn that nobody wrote. `generation` marks what the assistant is to learn, for us and for
+transformers alike; contents are taken as they are, not trimmed."""
