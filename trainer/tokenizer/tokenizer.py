@@ -134,8 +134,12 @@ class Tokenizer:
         """As `encode`, but nothing is added: what transformers makes of a rendered chat."""
         return self._with_special().encode(text, add_special_tokens=False).ids
 
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of the text alone: nothing added, no special id."""
+        return self._plain.encode(text, add_special_tokens=False).ids
+
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of the texts alone: nothing added, no special id."""
+        """The same of many, on several threads."""
         return [found.ids for found in self._plain.encode_batch_fast(texts, add_special_tokens=False)]
 
     def encode_documents(self, texts: Sequence[str]) -> list[Ids]:
@@ -146,6 +150,10 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text, special tokens by their names."""
         return self._plain.decode(list(ids), skip_special_tokens=False)
+
+    def tokens(self) -> dict[int, str]:
+        """Every id and how the vocabulary writes it."""
+        return {number: token for token, number in self._plain.get_vocab(with_added_tokens=True).items()}
 
     def save(self, folder: Path, *, family: str = "") -> None:
         """Writes tokenizer.json and tokenizer_config.json, so that `AutoTokenizer` reads the same from the folder.
@@ -169,6 +177,16 @@ class Tokenizer:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / TOKENIZER).write_bytes(self.json)
         (folder / CONFIG).write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+    @property
+    def unknown_id(self) -> int | None:
+        """What stands for characters that no token can say, None where there is no such id."""
+        number = self._plain.token_to_id(self._unknown)
+        return None if number is None else int(number)
+
+    @property
+    def _unknown(self) -> str:
+        return getattr(self._plain.model, "unk_token", None) or "<unk>"
 
     def _with_special(self) -> Backend:
         """The second reading; few processes need both, and a vocabulary of 200,000 takes 100 MB."""
@@ -198,7 +216,7 @@ class Tokenizer:
 
     def _added_before(self) -> int | None:
         """The BOS, found by looking what surrounds a text; sees that it is no more than BOS and EOS."""
-        letter, whole = self.encode_texts(["a"])[0], self.encode("a")
+        letter, whole = self.encode_text("a"), self.encode("a")
         at = next((n for n in range(len(whole)) if whole[n : n + len(letter)] == letter), len(whole))
         before, after = whole[:at], whole[at + len(letter) :]
         if len(before) > 1 or after not in ([], [self.eos_id]):
@@ -214,9 +232,7 @@ class Tokenizer:
 
     def _keeps_text_apart(self) -> None:
         """Vocabularies may reach a special token by merging its characters; no text could be trusted then."""
-        model = self._plain.model
-        unknown = getattr(model, "unk_token", None) or "<unk>"
-        names = sorted({*self.special, *self.names.values()} - {unknown})
+        names = sorted({*self.special, *self.names.values()} - {self._unknown})
         for name, ids in zip(names, self.encode_texts(names), strict=True):
             if self._plain.token_to_id(name) in ids:
                 raise TrainerError(

@@ -1,0 +1,1 @@
+"""Conversations and preferences: read from files, and rendered to ids with their loss mask."""
