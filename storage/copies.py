@@ -25,17 +25,17 @@ def place(source: str, target: str) -> None:
         fs, inner = stores.remote(target)
         if is_local(source):
             paths.info(source)
-            BACKOFF.call(f"writing {target!r}", lambda: fs.put_file(str(stores.local(source)), inner))
+            BACKOFF.call("writing", target, lambda: fs.put_file(str(stores.local(source)), inner))
             return
         other, source_inner = stores.remote(source)
         if other is fs:  # one client, so one store
             with stores.told("copy", source):
-                BACKOFF.call(f"copying {source!r}", lambda: fs.cp_file(source_inner, inner))
+                BACKOFF.call("copying", source, lambda: fs.cp_file(source_inner, inner))
             return
         with open_read(source) as file, opened(target) as (held, _):
             shutil.copyfileobj(file, held, 1 << 20)
             held.flush()
-            BACKOFF.call(f"writing {target!r}", lambda: fs.put_file(held.name, inner))
+            BACKOFF.call("writing", target, lambda: fs.put_file(held.name, inner))
 
 
 def _place_here(source: str, target: Path) -> None:

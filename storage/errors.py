@@ -14,6 +14,14 @@ class MissingError(StorageError, FileNotFoundError):
     """A file, folder or match of a pattern that is not there."""
 
 
+class PathError(StorageError):
+    """A path that can't be meant so: a folder where a file belongs, a protocol that nothing here speaks."""
+
+
+class DeniedError(StorageError):
+    """Permissions or credentials do not allow it."""
+
+
 class ChangedError(StorageError):
     """A file that became another one while it was read."""
 
@@ -38,6 +46,10 @@ class StatusError(StorageError):
         super().__init__(message)
         self.status = status
         self.retry_after_s = retry_after_s
+
+
+class UnreachedError(StorageError):
+    """No connection came about: refused, an unknown name, no route."""
 
 
 def full_disk(error: OSError, path: str, wanted: int) -> StorageError:

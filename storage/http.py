@@ -10,7 +10,8 @@ import time
 import requests
 import urllib3
 
-from storage.errors import MissingError, StatusError, StorageError
+from storage import stores
+from storage.errors import MissingError, PathError, StatusError, StorageError, UnreachedError
 
 TIMEOUT_S = (10.0, 60.0)
 """Seconds to connect, and seconds of silence."""
@@ -50,16 +51,40 @@ def open_range(url: str, start: int, stop: int | None = None) -> HttpStream:
         MissingError: 404 or 410.
         StatusError: Any other answer that is not the range.
         StorageError: The server has no ranges and `start` is too far in to skip.
+        PathError: It is no URL.
+        UnreachedError: No connection came about.
         requests.RequestException: No answer.
     """
     last = "" if stop is None else str(stop - 1)
     head = {"Range": f"bytes={start}-{last}", "Accept-Encoding": "identity"}
-    response = _session().get(url, headers=head, stream=True, timeout=TIMEOUT_S)
+    try:
+        response = _session().get(url, headers=head, stream=True, timeout=TIMEOUT_S)
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+        raise PathError(f"{url!r} is no URL ({error}); check it") from error
+    except requests.ConnectionError as error:
+        if why := _unreached(error):
+            raise UnreachedError(f"{stores.server(url)} {why}") from error
+        raise
     try:
         return _checked(response, url, start)
     except (OSError, urllib3.exceptions.HTTPError):
         response.close()
         raise
+
+
+def _unreached(error: requests.ConnectionError) -> str:
+    """Why no connection came about, to be read behind the server's name; empty where one did."""
+    reason = getattr(error.args[0] if error.args else None, "reason", None)  # of urllib3's MaxRetryError
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"is to be reached by a proxy, which failed ({reason})"
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        return "has a name that can't be resolved"
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+        cause = reason.__cause__
+        return "refused the connection" if isinstance(cause, ConnectionRefusedError) else f"can't be reached ({cause})"
+    if isinstance(reason, urllib3.exceptions.ConnectTimeoutError):
+        return f"let no connection come about within {TIMEOUT_S[0]:.0f} s"
+    return ""
 
 
 def _checked(response: requests.Response, url: str, start: int) -> HttpStream:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from storage import http, stores
-from storage.errors import MissingError, StorageError
+from storage.errors import MissingError, PathError, StorageError
 from storage.reads import BACKOFF, open_read, read_range
 from storage.retry import Backoff
 from storage.stores import is_local
@@ -56,15 +56,16 @@ def info(path: str, *, backoff: Backoff = BACKOFF) -> FileInfo:
 
     Raises:
         MissingError: There is none.
-        StorageError: It is a folder, or the store refuses.
+        PathError: It is a folder.
+        StorageError: The store refuses.
     """
     if is_local(path):
         return _local_info(path)
     if http.is_http(path):
-        return backoff.call(f"asking for {path!r}", lambda: _http_info(path))
+        return backoff.call("asking for", path, lambda: _http_info(path))
     fs, inner = stores.remote(path)
     with stores.told("find", path):
-        found = backoff.call(f"asking for {path!r}", lambda: fs.info(inner))
+        found = backoff.call("asking for", path, lambda: fs.info(inner))
     if found.get("type") == "directory":
         raise _folder(path)
     return _remote_info(fs, found)
@@ -89,8 +90,8 @@ def _remote_info(fs: Any, found: dict[str, Any]) -> FileInfo:
     return FileInfo(str(fs.unstrip_protocol(found["name"])), int(found.get("size") or 0), stores.tag(found))
 
 
-def _folder(path: str) -> StorageError:
-    return StorageError(f"{path!r} is a folder; give its files by a glob such as {path.rstrip('/') + '/*.warc.gz'!r}")
+def _folder(path: str) -> PathError:
+    return PathError(f"{path!r} is a folder; give its files by a glob such as {path.rstrip('/') + '/**/*.warc.gz'!r}")
 
 
 def expand(pattern: str, *, backoff: Backoff = BACKOFF) -> list[FileInfo]:
@@ -98,12 +99,13 @@ def expand(pattern: str, *, backoff: Backoff = BACKOFF) -> list[FileInfo]:
 
     Raises:
         MissingError: No file is named so, or nothing matches.
-        StorageError: It is a folder, or the store cannot list.
+        PathError: It is a folder, or the store cannot list.
+        StorageError: The store refuses.
     """
     if http.is_http(pattern):
         if "*" in pattern:
-            raise StorageError(f"cannot expand {pattern!r}: HTTP servers do not list folders; name each file, or give "
-                               "a list of paths (such as warc.paths.gz) with --prefix")  # fmt: skip
+            raise PathError(f"cannot expand {pattern!r}: HTTP servers do not list folders; name each file, or give "
+                            "a list of paths (such as warc.paths.gz) with --prefix")  # fmt: skip
         return [info(pattern, backoff=backoff)]
     if not glob.has_magic(pattern) or (is_local(pattern) and stores.local(pattern).is_file()):
         return [info(pattern, backoff=backoff)]
@@ -113,7 +115,7 @@ def expand(pattern: str, *, backoff: Backoff = BACKOFF) -> list[FileInfo]:
     else:
         fs, inner = stores.remote(pattern)
         with stores.told("list", pattern):
-            listed = backoff.call(f"listing {pattern!r}", lambda: fs.glob(inner, detail=True))
+            listed = backoff.call("listing", pattern, lambda: fs.glob(inner, detail=True))
         found = [_remote_info(fs, entry) for entry in listed.values() if entry.get("type") != "directory"]
     if not found:
         raise MissingError(f"no file matches {pattern!r}; check the pattern")
@@ -132,7 +134,7 @@ def exists(path: str) -> bool:
         return True
     fs, inner = stores.remote(path)
     with stores.told("find", path):
-        return bool(BACKOFF.call(f"asking for {path!r}", lambda: fs.exists(inner)))
+        return bool(BACKOFF.call("asking for", path, lambda: fs.exists(inner)))
 
 
 def listdir(path: str) -> list[str]:
@@ -144,7 +146,7 @@ def listdir(path: str) -> list[str]:
     fs, inner = _listing(path)
     with stores.told("list", path):
         try:
-            names = BACKOFF.call(f"listing {path!r}", lambda: fs.ls(inner, detail=False))
+            names = BACKOFF.call("listing", path, lambda: fs.ls(inner, detail=False))
         except FileNotFoundError:
             return []
     base = inner.rstrip("/")
@@ -160,7 +162,7 @@ def remove(path: str) -> None:
     fs, inner = _listing(path)
     with stores.told("remove", path):
         try:
-            BACKOFF.call(f"removing {path!r}", lambda: fs.rm_file(inner))
+            BACKOFF.call("removing", path, lambda: fs.rm_file(inner))
         except FileNotFoundError:
             return
 
@@ -184,14 +186,14 @@ def remove_tree(path: str) -> None:
         raise StorageError(f"will not remove {path!r} with all below it: it is a whole bucket")
     with stores.told("remove", path):
         try:
-            BACKOFF.call(f"removing {path!r}", lambda: fs.rm(inner, recursive=True))
+            BACKOFF.call("removing", path, lambda: fs.rm(inner, recursive=True))
         except FileNotFoundError:
             return
 
 
 def _listing(path: str) -> tuple[Any, str]:
     if http.is_http(path):
-        raise StorageError(f"cannot list or change {path!r}: HTTP is read only here; use s3:// or a local path")
+        raise PathError(f"cannot list or change {path!r}: HTTP is read only here; use s3:// or a local path")
     return stores.remote(path)
 
 

@@ -4,7 +4,7 @@ import io
 from typing import Any, BinaryIO, cast
 
 from storage import http, stores
-from storage.errors import StorageError
+from storage.errors import PathError
 from storage.resume import RangeStream, ResumingReader
 from storage.retry import Backoff
 from storage.stores import is_local
@@ -62,7 +62,7 @@ def _s3_range(path: str, start: int, length: int, backoff: Backoff) -> bytes:
         return b""
     with stores.told("read", path):
         try:
-            return bytes(backoff.call(f"reading {path!r}", lambda: fs.cat_file(inner, start=start, end=start + length)))
+            return bytes(backoff.call("reading", path, lambda: fs.cat_file(inner, start=start, end=start + length)))
         except OSError as error:
             if "InvalidRange" in repr(error.__cause__):  # starts at the end or past it
                 return b""
@@ -101,6 +101,6 @@ def _open_remote(path: str, start: int) -> RangeStream:
     file = fs.open(inner, "rb", cache_type="none")
     found = getattr(file, "details", None) or fs.info(inner)
     if found.get("type") == "directory":
-        raise StorageError(f"cannot read {path!r}: it is a folder; give a file")
+        raise PathError(f"cannot read {path!r}: it is a folder; give a file")
     file.seek(start)
     return _FsspecStream(file, found.get("size"), stores.tag(found))

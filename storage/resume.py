@@ -105,14 +105,17 @@ class ResumingReader(io.RawIOBase):
         return total
 
     def _patiently(self, size: int) -> bytes:
-        tries = self._backoff.tries(f"reading {self._name!r} at byte {self._position:,}")
+        tries = self._backoff.tries(f"reading {self._name!r} at byte {self._position:,}", self._name)
         with told("read", self._name):
             while True:
                 try:
-                    return self._attempt(size)
+                    data = self._attempt(size)
                 except FAILURES as error:
                     self._drop()
                     tries.failed(error)
+                else:
+                    tries.heard()
+                    return data
 
     def _attempt(self, size: int) -> bytes:
         total = self._version[0] if self._version else None

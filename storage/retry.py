@@ -3,10 +3,14 @@
 Waits grow exponentially with full jitter (M. Brooker, "Exponential Backoff and Jitter", AWS 2015): the n-th wait is
 uniform in [0, min(cap, base * 2^n)], so that workers which failed together do not come back together. A `Retry-After`
 of the server is a lower bound. Common Crawl answers 403 and 503 where it throttles, so both count as "later".
+
+A server to which no connection ever came about is rather misspelt or not running than busy: it gets fewer tries.
+From the first second on, waits are told as warnings of this module's logger: "waiting 4.0 s: … (try 3 of 5)".
 """
 
 import errno
 import http.client
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -18,9 +22,16 @@ import botocore.exceptions
 import requests
 import urllib3
 
-from storage.errors import StatusError, StorageError
+from storage.errors import StatusError, StorageError, UnreachedError
+from storage.stores import server
 
 T = TypeVar("T")
+_HEARD: set[str] = set()
+"""Servers that have answered this process, if only with an error."""
+
+LOG = logging.getLogger(__name__)
+TOLD_S = 1.0
+"""A wait is told if work will have stood still for so long when it ends: nobody notices less."""
 
 STATUSES = frozenset({403, 408, 429, 500, 502, 503, 504})
 """HTTP answers that may be another one later. 404 and 410 are final at once."""
@@ -47,6 +58,7 @@ _NETWORK = (
     botocore.exceptions.HTTPClientError,
 )
 _FINAL = (requests.exceptions.SSLError, FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError)
+_UNREACHED = (UnreachedError, botocore.exceptions.EndpointConnectionError)
 # s3fs turns SlowDown, ServiceUnavailable, InternalError and codes it does not know into these
 _ERRNOS = frozenset({errno.EBUSY, errno.EREMOTEIO, errno.EIO, errno.ETIMEDOUT, errno.ENETUNREACH, errno.EHOSTUNREACH})
 
@@ -55,6 +67,8 @@ def transient(error: BaseException) -> bool:
     """Whether the same request may succeed later."""
     if isinstance(error, StatusError):
         return error.status in STATUSES
+    if isinstance(error, UnreachedError):
+        return True
     if isinstance(error, (StorageError, *_FINAL)):
         return False
     if isinstance(error, _NETWORK):
@@ -62,11 +76,22 @@ def transient(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _ERRNOS
 
 
+def may_pass(error: BaseException | None) -> bool:
+    """Whether it, or what it was raised from, is transient: patience that was used up here may do another time."""
+    while error is not None:
+        if transient(error):
+            return True
+        error = error.__cause__
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Backoff:
     """How often and how long to try. Bounded by attempts and by time, whichever comes first."""
 
     attempts: int = 10
+    first_attempts: int = 5
+    """Where no connection came about, and never did in this process. With the other defaults 7.5 s on average."""
     base_s: float = 1.0
     cap_s: float = 60.0
     total_s: float = 600.0
@@ -75,33 +100,46 @@ class Backoff:
     """Uniform in [0, 1)."""
     clock: Callable[[], float] = time.monotonic
 
-    def tries(self, what: str) -> "Tries":
-        """A fresh count of failures of `what`, such as "reading 'https://…'"."""
-        return Tries(self, what)
+    def tries(self, what: str, path: str) -> "Tries":
+        """A fresh count of failures of `what`, such as "reading 'https://…' at byte 5", at the server of `path`."""
+        return Tries(self, what, server(path))
 
-    def call(self, what: str, action: Callable[[], T]) -> T:
+    def call(self, doing: str, path: str, action: Callable[[], T]) -> T:
         """Returns `action()`, called again after each transient failure.
+
+        Args:
+            doing: What is tried, to be read before the path: "asking for".
+            path: What it is done to.
+            action: The try.
 
         Raises:
             StorageError: Attempts or time are used up; chained from the last failure.
             Exception: Whatever `action` raised that is final.
         """
-        tries = self.tries(what)
+        tries = self.tries(f"{doing} {path!r}", path)
         while True:
             try:
-                return action()
+                made = action()
             except FAILURES as error:
                 tries.failed(error)
+            else:
+                tries.heard()
+                return made
 
 
 class Tries:
     """Counts the failures of one piece of work and waits between them."""
 
-    def __init__(self, backoff: Backoff, what: str) -> None:
+    def __init__(self, backoff: Backoff, what: str, server: str) -> None:
         self._backoff = backoff
         self._what = what
+        self._server = server
         self._failures = 0
         self._start = backoff.clock()
+
+    def heard(self) -> None:
+        """The server has answered."""
+        _HEARD.add(self._server)
 
     def failed(self, error: BaseException) -> None:
         """Waits before the next try.
@@ -110,6 +148,9 @@ class Tries:
             BaseException: `error` itself where it is final.
             StorageError: Attempts or time are used up.
         """
+        unreached = isinstance(error, _UNREACHED)
+        if not unreached:
+            self.heard()
         if not transient(error):
             raise error
         backoff = self._backoff
@@ -118,19 +159,27 @@ class Tries:
         wait = backoff.jitter() * min(backoff.cap_s, backoff.base_s * 2.0 ** (self._failures - 1))
         if isinstance(error, StatusError) and error.retry_after_s is not None:
             wait = max(wait, error.retry_after_s)
-        if self._failures >= backoff.attempts or spent + wait > backoff.total_s:
+        stranger = unreached and self._server not in _HEARD
+        attempts = min(backoff.attempts, backoff.first_attempts) if stranger else backoff.attempts
+        if self._failures >= attempts or spent + wait > backoff.total_s:
             raise StorageError(
-                f"{self._what} failed {self._failures} times in {spent:.0f} s, the last time with {_told(error)}; "
-                f"{_advice(error)}"
+                f"{self._what} failed {self._failures} times in {spent:.0f} s, the last time: {_told(error)}; "
+                f"{_advice(error, stranger)}"
             ) from error
+        if spent + wait >= TOLD_S:
+            words = _told(error) if isinstance(error, StorageError) else f"{self._what}: {_told(error)}"
+            tries = (self._failures + 1, attempts)
+            LOG.warning("waiting %.1f s: %s (try %d of %d)", wait, words, *tries)
         backoff.sleep(wait)
 
 
 def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, StorageError) else f"{type(error).__name__}: {error}"
 
 
-def _advice(error: BaseException) -> str:
+def _advice(error: BaseException, stranger: bool) -> str:
+    if stranger:
+        return "check the address, and that its server runs; then run the same command again"
     if isinstance(error, StatusError) and error.status == 403:
         return "the server throttles or does not allow it: run the same command later, or with fewer workers"
     return "run the same command again later; nothing committed is lost"

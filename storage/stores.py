@@ -14,7 +14,7 @@ import botocore.exceptions
 import fsspec
 import urllib3
 
-from storage.errors import NO_SPACE, MissingError, StorageError, full_disk
+from storage.errors import NO_SPACE, DeniedError, MissingError, PathError, StorageError, full_disk
 
 S3 = ("s3", "s3a")
 OBJECT_STORES = frozenset({*S3, "gs", "gcs", "abfs", "abfss", "az", "memory"})
@@ -37,6 +37,12 @@ def protocol(path: str) -> str:
     return head.lower() if separator else "file"
 
 
+def server(path: str) -> str:
+    """What has to answer for a remote path: `https://host:port`, `s3://bucket`."""
+    head, separator, rest = path.partition("://")
+    return f"{head.lower()}{separator}{rest.partition('/')[0].rpartition('@')[2]}"
+
+
 def is_local(path: str) -> bool:
     """Whether `path` is on this machine's file system (`file://` included)."""
     return protocol(path) in ("file", "local")
@@ -45,7 +51,7 @@ def is_local(path: str) -> bool:
 def local(path: str) -> Path:
     """The local path, `~` resolved and `file://` taken off."""
     if not path:
-        raise StorageError(f"{path!r} is no path: give a file, folder or URL")
+        raise PathError(f"{path!r} is no path: give a file, folder or URL")
     head, separator, rest = path.partition("://")
     if separator:
         return Path(urllib.parse.unquote(rest)) if head.lower() == "file" else Path(rest)
@@ -56,7 +62,7 @@ def remote(path: str) -> tuple[Any, str]:
     """fsspec's file system for `path`, and the path as that file system wants it.
 
     Raises:
-        StorageError: An unknown protocol, or its client is not installed.
+        PathError: An unknown protocol, or its client is not installed.
     """
     options: dict[str, Any] = {}
     if protocol(path) in S3:
@@ -66,8 +72,8 @@ def remote(path: str) -> tuple[Any, str]:
     try:
         return fsspec.core.url_to_fs(path, **options)
     except (ImportError, ValueError) as error:
-        raise StorageError(f"cannot open {path!r}: {error}; known are local paths, http(s)://, s3:// and what is "
-                           "installed of fsspec's others (gs:// needs gcsfs, abfs:// adlfs)") from error  # fmt: skip
+        raise PathError(f"cannot open {path!r}: {error}; known are local paths, http(s)://, s3:// and what is "
+                        "installed of fsspec's others (gs:// needs gcsfs, abfs:// adlfs)") from error  # fmt: skip
 
 
 @contextmanager
@@ -80,11 +86,11 @@ def told(action: str, path: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise MissingError(f"cannot {action} {path!r}: there is no such file or folder; check the path") from error
     except PermissionError as error:
-        raise StorageError(f"cannot {action} {path!r}: not allowed ({error}); check its permissions or your "
-                           "credentials") from error  # fmt: skip
+        raise DeniedError(f"cannot {action} {path!r}: not allowed ({error}); check its permissions or your "
+                          "credentials") from error  # fmt: skip
     except botocore.exceptions.NoCredentialsError as error:
-        raise StorageError(f"cannot {action} {path!r}: no credentials; set AWS_ACCESS_KEY_ID and "
-                           "AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role") from error  # fmt: skip
+        raise DeniedError(f"cannot {action} {path!r}: no credentials; set AWS_ACCESS_KEY_ID and "
+                          "AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role") from error  # fmt: skip
     except _CLIENTS as error:
         raise StorageError(f"cannot {action} {path!r}: {error}; run the same command again later") from error
     except OSError as error:

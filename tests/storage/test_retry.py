@@ -3,6 +3,8 @@
 import email.utils
 import errno
 import itertools
+import re
+import socket
 import time
 from http.client import IncompleteRead
 from typing import Any
@@ -14,9 +16,9 @@ import requests
 import urllib3
 
 from storage import paths
-from storage.errors import ChangedError, MissingError, StatusError, StorageError
+from storage.errors import ChangedError, MissingError, PathError, StatusError, StorageError, UnreachedError
 from storage.resume import ResumingReader
-from storage.retry import Backoff, transient
+from storage.retry import Backoff, may_pass, transient
 
 BODY = bytes(itertools.islice(itertools.cycle(range(251)), 900_001))
 
@@ -50,6 +52,7 @@ TRANSIENT = {
     "denied": (PermissionError("x"), False),
     "exists": (FileExistsError("x"), False),
     "bug": (ValueError("x"), False),
+    "unreached": (UnreachedError("x"), True),
 }
 
 
@@ -90,14 +93,14 @@ class Failing:
 
 def test_waits_double_up_to_the_cap() -> None:
     waits = Waits()
-    assert waits.backoff(base_s=1, cap_s=5).call("x", Failing(5, TimeoutError())) == "answer"
+    assert waits.backoff(base_s=1, cap_s=5).call("reading", "s3://b/x", Failing(5, TimeoutError())) == "answer"
     assert waits.slept == [1, 2, 4, 5, 5]
 
 
 def test_jitter_is_full() -> None:
     for jitter in (0.0, 0.25):
         waits = Waits()
-        waits.backoff(jitter, base_s=1, cap_s=5).call("x", Failing(4, TimeoutError()))
+        waits.backoff(jitter, base_s=1, cap_s=5).call("reading", "s3://b/x", Failing(4, TimeoutError()))
         assert waits.slept == [jitter * wait for wait in (1, 2, 4, 5)]
 
 
@@ -109,9 +112,9 @@ def test_attempts_are_bounded(failures: int, gives_up: bool) -> None:
         with pytest.raises(
             StorageError, match=r"reading 'u' failed 3 times .* ConnectionResetError: gone; run the same"
         ):
-            backoff.call("reading 'u'", action)
+            backoff.call("reading", "u", action)
     else:
-        assert backoff.call("reading 'u'", action) == "answer"
+        assert backoff.call("reading", "u", action) == "answer"
     assert action.calls == 3
 
 
@@ -121,24 +124,24 @@ def test_time_is_bounded(total_s: float, gives_up: bool) -> None:
     backoff = waits.backoff(base_s=1, total_s=total_s)
     if gives_up:
         with pytest.raises(StorageError, match="failed 3 times in 3 s"):
-            backoff.call("x", Failing(3, TimeoutError()))
+            backoff.call("reading", "s3://b/x", Failing(3, TimeoutError()))
         assert waits.slept == [1, 2]
     else:
-        assert backoff.call("x", Failing(3, TimeoutError())) == "answer"
+        assert backoff.call("reading", "s3://b/x", Failing(3, TimeoutError())) == "answer"
         assert waits.slept == [1, 2, 4]
 
 
 def test_final_failures_are_not_tried_again() -> None:
     action = Failing(1, MissingError("no such file"))
     with pytest.raises(MissingError, match="no such file"):
-        Waits().backoff().call("x", action)
+        Waits().backoff().call("reading", "s3://b/x", action)
     assert action.calls == 1
 
 
 @pytest.mark.parametrize(("asked", "slept"), [(0.5, 1.0), (1.0, 1.0), (7.0, 7.0)])
 def test_retry_after_is_a_lower_bound(asked: float, slept: float) -> None:
     waits = Waits()
-    waits.backoff(base_s=1).call("x", Failing(1, StatusError("x", 429, asked)))
+    waits.backoff(base_s=1).call("reading", "s3://b/x", Failing(1, StatusError("x", 429, asked)))
     assert waits.slept == [slept]
 
 
@@ -170,9 +173,94 @@ def test_a_server_that_never_answers_is_named(http_files: Any, make_fault: Any) 
     assert len(http_files.requests) == 3
 
 
-def test_nobody_listening_is_told_in_words() -> None:
-    with pytest.raises(StorageError, match="failed 2 times"):
-        paths.read_range("http://127.0.0.1:9/x", 0, 1, backoff=Waits().backoff(attempts=2))
+ROUTE = OSError(errno.EHOSTUNREACH, "No route to host")
+UNREACHED = {
+    "refused": ("http://127.0.0.1:9/x", None, "http://127.0.0.1:9 refused the connection"),
+    "unknown_name": ("https://a/x", socket.gaierror(-2, "unknown"), "https://a has a name that can't be resolved"),
+    "no_route": ("http://a:1/x", ROUTE, f"http://a:1 can't be reached ({ROUTE})"),
+    "silence": ("http://b/x", TimeoutError("timed out"), "http://b let no connection come about within 10 s"),
+}
+
+
+@pytest.mark.parametrize("case", UNREACHED)
+def test_nobody_listening_is_told_in_words(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, error, words = UNREACHED[case]
+    if error is not None:
+        connect = Failing(99, error)
+        monkeypatch.setattr("urllib3.connection.connection.create_connection", lambda *_, **__: connect())
+    told = re.escape(f"failed 2 times in 1 s, the last time: {words}; check the address, and that its server runs")
+    with pytest.raises(StorageError, match=told):
+        paths.read_range(url, 0, 1, backoff=Waits().backoff(attempts=2))
+
+
+def test_a_stranger_gets_fewer_tries() -> None:
+    """Until it has answered, if only with an error: from then on it is one that went away for a while."""
+    backoff = Waits().backoff(attempts=6, first_attempts=3)
+    away = UnreachedError("http://stranger refused the connection")
+    for url, answer, tries in (
+        ("http://stranger:1/x", None, 3),
+        ("http://stranger:1/y", MissingError("no such file"), 6),
+        ("http://stranger:2/x", None, 3),
+    ):
+        if answer is not None:
+            with pytest.raises(MissingError):
+                backoff.call("reading", url, Failing(1, answer))
+        action = Failing(99, away)
+        with pytest.raises(StorageError, match=f"failed {tries} times"):
+            backoff.call("reading", url, action)
+        assert action.calls == tries
+
+
+def test_a_stranger_that_answers_is_one_no_more(http_files: Any) -> None:
+    (http_files.folder / "x").write_bytes(BODY)
+    backoff = Waits().backoff(attempts=4, first_attempts=2)
+    with paths.open_read(f"{http_files.url}/x", backoff=backoff) as file:
+        assert file.read(10) == BODY[:10]
+    with pytest.raises(StorageError, match=r"failed 4 times .*; run the same command again later"):
+        backoff.call("reading", f"{http_files.url}/y", Failing(99, UnreachedError("gone")))
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[::1/x", "https://a b/c"])
+def test_what_is_no_url_is_not_tried_again(url: str) -> None:
+    waits = Waits()
+    with pytest.raises(PathError, match="is no URL"):
+        paths.info(url, backoff=waits.backoff())
+    assert waits.slept == []
+
+
+def test_waits_are_told_from_the_first_second_on(caplog: pytest.LogCaptureFixture) -> None:
+    away = UnreachedError("http://h refused the connection")
+    Waits().backoff(0.4, first_attempts=9).call("reading", "http://h/x", Failing(4, away))
+    assert [record.getMessage() for record in caplog.records] == [  # of 0.4, 0.8, 1.6, 3.2 s
+        "waiting 0.8 s: http://h refused the connection (try 3 of 9)",
+        "waiting 1.6 s: http://h refused the connection (try 4 of 9)",
+        "waiting 3.2 s: http://h refused the connection (try 5 of 9)",
+    ]
+
+
+def test_a_wait_names_what_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    Waits().backoff().call("asking for", "s3://b/x", Failing(1, TimeoutError("slow")))
+    told = "waiting 1.0 s: asking for 's3://b/x': TimeoutError: slow (try 2 of 10)"
+    assert [record.getMessage() for record in caplog.records] == [told]
+
+
+MAY_PASS = {
+    "busy": (StatusError("x", 503), True),
+    "refused": (StatusError("x", 401), False),
+    "permission": (PermissionError("x"), False),
+    "none": (None, False),
+}
+
+
+@pytest.mark.parametrize("case", MAY_PASS)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_may_pass_another_time(case: str, wrapped: bool) -> None:
+    error, passes = MAY_PASS[case]
+    if wrapped:
+        told = StorageError("told")
+        told.__cause__ = error
+        error = told
+    assert may_pass(error) is passes
 
 
 def test_a_broken_stream_goes_on_from_the_byte_reached(http_files: Any, make_fault: Any) -> None:
