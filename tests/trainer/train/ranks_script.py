@@ -1,0 +1,37 @@
+"""Run by torchrun in test_ranks.py: trains the toy on all ranks; the first one writes what came out."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from schemas.training import OptimizerSpec
+from trainer.train.guards import GuardPolicy, Guards
+from trainer.train.ranks import Ranks, joined
+from trainer.train.training import Training
+
+from tests.trainer.train.toys import ListSource, Toy, run, stop_at
+
+
+def train(ranks: Ranks, folder: str, dtype: str, micro_rows: int, stop: int) -> None:
+    """Two stages, or up to a step."""
+    model = Toy(getattr(torch, dtype), seed=ranks.rank)  # the first rank's weights count
+    training = Training(model, OptimizerSpec(), guards=Guards(GuardPolicy(max_skips=1)))
+    stages = [ListSource(seed=1), ListSource(steps=9, rows=7, seed=2, seq_len=5)]
+    options = {"micro_rows": micro_rows, "average": True, "every": 60, "at_step": stop_at(stop - 1)}
+    run(Path(folder), stages, training=training, ranks=ranks, **options)
+    mine = {name: tensor.double().sum().item() for name, tensor in training.tensors().items()}
+    everyone = ranks.gather((mine, training.state()))
+    if ranks.first:
+        alike = all(one == everyone[0] for one in everyone)
+        weights = {name: tensor.tolist() for name, tensor in training.tensors().items()}
+        out = {"alike": alike, "tensors": weights, "world": ranks.world}
+        (Path(folder) / f"out-{ranks.world}.json").write_text(json.dumps(out))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with joined("cpu") as ranks:
+        for scenario in json.loads(sys.argv[1]):
+            train(ranks, *scenario)

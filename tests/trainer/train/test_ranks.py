@@ -1,0 +1,113 @@
+"""Several ranks under torchrun train what one trains."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainer.errors import TrainerError
+from trainer.train.ranks import joined
+from trainer.train.training import Training
+
+from tests.trainer.train.toys import ListSource, Toy, rows, run
+
+ROOT = Path(__file__).parents[3]
+
+
+def stages() -> list[ListSource]:
+    return [ListSource(seed=1), ListSource(steps=9, rows=7, seed=2, seq_len=5)]
+
+
+def torchrun(world: int, *scenarios: tuple[Path, str, int, int]) -> None:
+    """Starts ranks on this machine, which train one after the other: (folder, dtype, micro_rows, stop)."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
+    arguments = ["-m", "tests.trainer.train.ranks_script", json.dumps(scenarios, default=str)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of runs: one, two and three ranks, whole and in pieces."""
+    top = tmp_path_factory.mktemp("ranks")
+    run(top / "one", stages(), model=Toy(torch.float64), average=True, every=60)
+    torchrun(
+        2,
+        (top / "two", "float64", 3, 0),
+        (top / "changed", "float64", 2, 5),
+        (top / "whole", "float32", 2, 0),
+        (top / "cut", "float32", 2, 8),
+        (top / "cut", "float32", 2, 0),
+    )
+    torchrun(3, (top / "three", "float64", 1, 0), (top / "changed", "float64", 2, 14))
+    return top
+
+
+def tensors(folder: Path, world: int) -> dict[str, Any]:
+    """What the ranks ended with."""
+    found = json.loads((folder / f"out-{world}.json").read_text())
+    assert found["world"] == world
+    assert found["alike"], "ranks have come apart"
+    weights: dict[str, Any] = found["tensors"]
+    return weights
+
+
+def close(found: dict[str, Any], training: Training) -> None:
+    for name, tensor in training.tensors().items():
+        torch.testing.assert_close(torch.tensor(found[name], dtype=tensor.dtype), tensor, rtol=1e-10, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def alone(trained: Path) -> Training:
+    """What one rank ended with."""
+    return run(trained / "one", stages(), model=Toy(torch.float64), average=True, every=60)
+
+
+@pytest.mark.parametrize(("name", "world"), [("two", 2), ("three", 3)])
+def test_many_are_one(trained: Path, alone: Training, name: str, world: int) -> None:
+    """Losses to 1e-12 in float64, with short ranks filled up (7 rows) and whatever the micro-batch."""
+    one, many = rows(trained / "one"), rows(trained / name)
+    assert [row.loss for row in many] == pytest.approx([row.loss for row in one], rel=1e-12, abs=0)
+    assert [(row.step, row.tokens, row.lr) for row in many] == [(row.step, row.tokens, row.lr) for row in one]
+    close(tensors(trained / name, world), alone)
+
+
+def test_gone_on_with_by_other_ranks(trained: Path, alone: Training) -> None:
+    """Two ranks, then three, then one."""
+    tensors(trained / "changed", 2)
+    tensors(trained / "changed", 3)
+    training = run(trained / "changed", stages(), model=Toy(torch.float64), average=True, every=60)
+    one, many = rows(trained / "one"), rows(trained / "changed")
+    assert [row.loss for row in many] == pytest.approx([row.loss for row in one], rel=1e-11, abs=0)
+    assert [row.started for row in many] == [1] * 5 + [6] * 9 + [15] * 7
+    close({name: tensor.tolist() for name, tensor in training.tensors().items()}, alone)
+
+
+def test_resumed_to_the_bit_on_the_same_ranks(trained: Path) -> None:
+    assert tensors(trained / "cut", 2) == tensors(trained / "whole", 2)
+    whole, cut = rows(trained / "whole"), rows(trained / "cut")
+    assert [row.loss for row in cut] == [row.loss for row in whole]
+    assert [row.started for row in cut] == [1] * 8 + [9] * 13
+
+
+def test_one_alone_needs_no_group() -> None:
+    with joined("cpu") as ranks:
+        assert (ranks.rank, ranks.world, ranks.first, ranks.device) == (0, 1, True, torch.device("cpu"))
+        tensor = torch.ones(3)
+        ranks.sum(tensor)
+        ranks.share(tensor)
+        assert tensor.tolist() == [1, 1, 1]
+        assert (ranks.max([1.0, 2.0]), ranks.gather("a"), ranks.share_object("b")) == ([1.0, 2.0], ["a"], "b")
+        assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize("name", ["gpu", "mps", "cuda:99", "meta"])
+def test_devices_that_are_none(name: str) -> None:
+    with pytest.raises(TrainerError, match=name), joined(name):
+        pass

@@ -1,0 +1,1 @@
+"""How weights move: the schedule of the learning rate, AdamW and Muon."""

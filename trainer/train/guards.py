@@ -1,0 +1,122 @@
+"""Decides whether a step's gradient may move the weights, and remembers why it did not.
+
+A loss or gradient that is not finite never does; several in a row end the run. A loss far above those before it whose
+gradient is far larger too (an outlier batch) is passed over as well; a high loss alone (the mix has changed, say) is
+only noted. All ranks see the same global numbers, so all decide alike, and the history is part of the checkpoint, so
+that a resumed run decides as the unbroken one.
+"""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+_MAD_TO_SIGMA = 1.4826  # of a normal distribution
+_LEAST_SIGMA = 0.01  # of the median: what is flat has no spread to judge by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardPolicy:
+    """When a step is passed over, and when the run ends."""
+
+    max_skips: int = 3
+    """Steps in a row whose loss or gradient is not finite; one more ends the run. Outliers in a row that are passed
+    over; what follows is the new normal and moves the weights."""
+    window: int = 128
+    """Steps by whose median and median absolute deviation a spike is judged; not before a quarter of them is there."""
+    spike_sigmas: float = 10.0
+    """How far above the median, in robust standard deviations, is a spike."""
+    spike: Literal["skip", "report"] = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided of a step that was not like the others."""
+
+    step: int
+    stage: str
+    reason: Literal["loss_not_finite", "gradient_not_finite", "loss_spike"]
+    loss: float | None
+    """None where it is not finite."""
+    norm: float | None
+    """Of the gradient of the mean loss; None where it is not finite."""
+    median: float | None
+    """Of the losses before, for a spike."""
+    applied: bool
+
+    @classmethod
+    def decode(cls, data: Mapping[str, Any]) -> "Decision":
+        """From a checkpoint's state."""
+        return cls(**data)
+
+
+@dataclass(slots=True)
+class Guards:
+    """The judge, and what it remembers."""
+
+    policy: GuardPolicy = GuardPolicy()
+    decisions: list[Decision] = field(default_factory=list)
+    not_finite: int = 0
+    """Steps in a row, up to now, whose loss or gradient was not finite."""
+    spikes: int = 0
+    """Spikes in a row, up to now."""
+    losses: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether training can't go on."""
+        return self.not_finite > self.policy.max_skips
+
+    def judge(self, step: int, stage: str, loss: float, norm: float) -> bool:
+        """Whether the step's gradient may move the weights."""
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self.not_finite += 1
+            reason: Literal["loss_not_finite", "gradient_not_finite"]
+            reason = "gradient_not_finite" if math.isfinite(loss) else "loss_not_finite"
+            self.decisions.append(Decision(step, stage, reason, _finite(loss), _finite(norm), None, False))
+            return False
+        self.not_finite = 0
+        median = statistics.median(self.losses) if self.losses else math.inf
+        high = self._is_spike(loss, self.losses)
+        outlier = high and self._is_spike(norm, self.norms)
+        self.spikes = self.spikes + 1 if high else 0
+        skip = outlier and self.policy.spike == "skip" and self.spikes <= self.policy.max_skips
+        if skip or self.spikes == 1:  # of a new level that stays, the first step is enough
+            self.decisions.append(Decision(step, stage, "loss_spike", loss, norm, median, not skip))
+        self.losses = [*self.losses, loss][-self.policy.window :]
+        self.norms = [*self.norms, norm][-self.policy.window :]
+        return not skip
+
+    def _is_spike(self, value: float, before: Sequence[float]) -> bool:
+        if len(before) < self.policy.window // 4:
+            return False
+        median = statistics.median(before)
+        spread = _MAD_TO_SIGMA * statistics.median(abs(other - median) for other in before)
+        return value > median + self.policy.spike_sigmas * max(spread, _LEAST_SIGMA * abs(median))
+
+    def begin_stage(self) -> None:
+        """Forgets what was normal: a new stage has other data, lengths or another loss."""
+        self.losses, self.norms, self.spikes = [], [], 0
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able: what `restore` takes."""
+        return {
+            "decisions": [dataclasses.asdict(decision) for decision in self.decisions],
+            "not_finite": self.not_finite,
+            "spikes": self.spikes,
+            "losses": self.losses,
+            "norms": self.norms,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a checkpoint; the policy is the present one."""
+        self.decisions = [Decision.decode(decision) for decision in state["decisions"]]
+        self.not_finite, self.spikes = state["not_finite"], state["spikes"]
+        self.losses, self.norms = list(state["losses"]), list(state["norms"])
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,77 @@
+"""A recipe's stages as the loop wants them: a source of batches, a loss, and what a stage does to the model."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from schemas.training import ModelSpec, StageSpec, TrainingSpec
+from trainer.batch import Batch, Source
+from trainer.errors import TrainerError
+from trainer.loader import PlanSource
+from trainer.losses.dpo import dpo
+from trainer.losses.next_token import next_token
+from trainer.materials import Materials
+from trainer.model.decoder import Decoder
+from trainer.pairs import PairSource
+from trainer.plan.chain import Plan
+from trainer.train.training import Training
+
+Loss = Callable[[Batch], tuple[Tensor, Tensor]]
+
+
+def source(stage: StageSpec, spec: TrainingSpec, made: Materials, plans: Path) -> Source:
+    """The stage's batches.
+
+    Raises:
+      TrainerError: The stage can't be had from these sources.
+    """
+    if stage.loss.name == "dpo":
+        return PairSource(stage, spec.sources, spec.seed, made.library, made.folders)
+    return PlanSource(plan(stage, spec, made, plans), made.library)
+
+
+def plan(stage: StageSpec, spec: TrainingSpec, made: Materials, plans: Path) -> Plan:
+    """The stage's packed rows."""
+    store = plans / stage.name
+    return Plan(stage, spec.sources, spec.seed, spec.held_out, made.library, made.folders, store)
+
+
+def loss(stage: StageSpec, training: Training) -> Loss:
+    """What the stage minimises, bound to its models."""
+    decoder = training.model
+    assert isinstance(decoder, Decoder)
+    if stage.loss.name == "dpo":
+        assert isinstance(training.reference, Decoder)
+        return partial(_dpo, decoder, training.reference, stage)
+    return partial(next_token, decoder)
+
+
+def _dpo(decoder: Decoder, reference: Decoder, stage: StageSpec, batch: Batch) -> tuple[Tensor, Tensor]:
+    return dpo(decoder, reference, batch, stage.loss)
+
+
+def lengthen(decoder: Decoder, stage: StageSpec) -> None:
+    """Gives the model the context that the stage's rows need, and the rotary base it asks for."""
+    longest = max(length for _, length in stage.seq_len)
+    change = stage.rope
+    theta = decoder.spec.rope_theta
+    if change is not None:
+        theta = change.theta if change.theta is not None else theta * change.factor
+    decoder.set_context(max(decoder.spec.context, longest), theta)
+
+
+def check_lengths(model: ModelSpec, spec: TrainingSpec) -> None:
+    """A learned table of positions can't grow.
+
+    Raises:
+      TrainerError: A stage's rows are longer than the table.
+    """
+    for stage in spec.stages:
+        longest = max(length for _, length in stage.seq_len)
+        if model.family == "gpt2" and longest > model.context:
+            raise TrainerError(
+                f"stage {stage.name!r} has rows of {longest} positions, a gpt2 model of context {model.context} has a "
+                "table of that many; lower seq_len, or raise model.context"
+            )

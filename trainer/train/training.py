@@ -1,0 +1,124 @@
+"""What a checkpoint holds: weights, optimizer, average, reference, guards, and how far training has come."""
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from schemas.training import OptimizerSpec
+from trainer.optim.optimizer import Optimizer
+from trainer.train.average import Average
+from trainer.train.checkpoint import Checkpoint
+from trainer.train.gradients import Gradients
+from trainer.train.guards import Guards
+from trainer.train.ranks import Ranks
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far training has come, alike on every rank."""
+
+    step: int = 0
+    """Steps done, of all stages."""
+    tokens: int = 0
+    """Targets so far, of all stages."""
+    stage: int = -1
+    """Number of the stage under way; -1 before the first."""
+    stage_targets: int = 0
+    """Targets so far of this stage."""
+    source: Mapping[str, Any] | None = None
+    """What its source needs to go on; None at its start."""
+
+
+@dataclass(slots=True)
+class Training:
+    """All that moves during training. A copy of it is a checkpoint."""
+
+    model: nn.Module
+    spec: OptimizerSpec
+    guards: Guards = field(default_factory=Guards)
+    progress: Progress = field(default_factory=Progress)
+    facts: dict[str, Any] = field(default_factory=dict)
+    """JSON-able: what the run must remember besides (what a gate measured, the context so far)."""
+    average: Average | None = None
+    reference: nn.Module | None = None
+    optimizer: Optimizer = field(init=False)
+    gradients: Gradients = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.optimizer = Optimizer(self.model, self.spec)
+        self.gradients = Gradients(self.model.parameters())
+
+    def begin_stage(self, number: int, *, reset: bool, average: bool, reference: bool) -> None:
+        """Begins a stage with the weights as they are; a stage that is gone on with is `restore`d instead.
+
+        Args:
+          number: The stage's, from 0.
+          reset: Whether the optimizer forgets.
+          average: Whether the stage's weights are averaged. An average of the stage before ends here.
+          reference: Whether the loss compares with the weights as they are now (DPO).
+        """
+        self.progress.stage, self.progress.stage_targets, self.progress.source = number, 0, None
+        self.guards.begin_stage()
+        if reset:
+            self.optimizer.reset()
+        self.average = Average(self.model) if average else None
+        self.reference = _frozen(self.model) if reference else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors, themselves, not copies, by their names in a checkpoint."""
+        parts: dict[str, Mapping[str, Tensor]] = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.tensors(),
+            "average": self.average.tensors() if self.average else {},
+            "reference": self.reference.state_dict() if self.reference else {},
+        }
+        return {f"{part}/{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything else, JSON-able, a copy."""
+        return copy.deepcopy(
+            {
+                "progress": dataclasses.asdict(self.progress),
+                "guards": self.guards.state(),
+                "facts": self.facts,
+                "average": self.average.steps if self.average else None,
+                "reference": self.reference is not None,
+            }
+        )
+
+    def restore(self, state: Mapping[str, Any], checkpoint: Checkpoint | None, ranks: Ranks) -> None:
+        """Goes on from a checkpoint, on any number of ranks. The model has the shape that it had then.
+
+        Args:
+          state: The checkpoint's, on every rank.
+          checkpoint: On the first rank; the others get the tensors from it.
+          ranks: Who takes part.
+
+        Raises:
+          TrainerError: Its tensors are not those of this model and optimizer.
+        """
+        self.progress = Progress(**state["progress"])
+        self.guards.restore(state["guards"])
+        self.facts = dict(state["facts"])
+        self.average = Average(self.model, state["average"]) if state["average"] is not None else None
+        self.reference = _frozen(self.model) if state["reference"] else None
+        tensors = self.tensors()
+        if checkpoint:
+            checkpoint.load(tensors)
+        self._share(tensors, ranks)
+
+    def start_alike(self, ranks: Ranks) -> None:
+        """Gives every rank the first one's weights."""
+        self._share(self.tensors(), ranks)
+
+    def _share(self, tensors: Mapping[str, Tensor], ranks: Ranks) -> None:
+        for tensor in tensors.values():
+            ranks.share(tensor)
+
+
+def _frozen(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).requires_grad_(False).eval()
