@@ -38,7 +38,7 @@ def log_probs(
     decoder.eval()
     for group in _groups(rows, tokens_at_once):
         ids = pad_sequence([torch.as_tensor(rows[n].astype(np.int64)) for n in group], batch_first=True).to(device)
-        hidden = decoder(ids[:, :-1])
+        hidden = decoder.forward(ids[:, :-1])  # not the compiled one, which would compile for every shape
         flat, wanted = hidden.flatten(0, 1), ids[:, 1:].flatten()
         scores = [
             decoder.logits(part).float().log_softmax(-1).gather(-1, at[:, None])[:, 0]

@@ -5,20 +5,18 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from schemas.segments import SegmentsManifest
 from storage.commit import create_exclusive, sweep_temporary
 from storage.paths import exists, join
 from trainer.errors import TrainerError
 from trainer.segments import marks
+from trainer.segments.chat_origin import ChatFiles
 from trainer.segments.marks import Mark
 from trainer.segments.origin import Kind, Origin, TextOrigin
 from trainer.segments.read import FORMAT_VERSION, MANIFEST
 from trainer.segments.work import Job, seal_units
-
-if TYPE_CHECKING:
-    from trainer.tokenizer.tokenizer import Tokenizer
+from trainer.tokenizer.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
 SEGMENT_TOKENS = 64 * 10**6
@@ -42,7 +40,7 @@ class Progress:
 def tokenize(
     data: str,
     kind: Kind,
-    tokenizer: "Tokenizer",
+    tokenizer: Tokenizer,
     folder_of_folders: str,
     *,
     workers: int | None = None,
@@ -83,7 +81,7 @@ def tokenize(
 
 def make(
     origin: Origin,
-    tokenizer: "Tokenizer",
+    tokenizer: Tokenizer,
     folder_of_folders: str,
     *,
     workers: int | None = None,
@@ -122,12 +120,10 @@ def make(
 
 
 def _origin(data: str, kind: Kind) -> Origin:
-    if kind == "text":
-        return TextOrigin(data)
-    raise TrainerError(f"cannot tokenize {data!r}: kind {kind!r} is none of text, chat, preference")
+    return TextOrigin(data) if kind == "text" else ChatFiles(data, kind)
 
 
-def _key(origin: Origin, tokenizer: "Tokenizer", segment_tokens: int) -> str:
+def _key(origin: Origin, tokenizer: Tokenizer, segment_tokens: int) -> str:
     """32 hex digits of all that decides the folder's bytes."""
     parts = {
         "format": FORMAT_VERSION,
@@ -148,7 +144,7 @@ def _counts(sealed: list[list[Mark]]) -> tuple[int, int]:
     return sum(entry.documents for entry in entries), sum(entry.tokens for entry in entries)
 
 
-def _manifest(origin: Origin, tokenizer: "Tokenizer", key: str, sealed: list[list[Mark]]) -> SegmentsManifest:
+def _manifest(origin: Origin, tokenizer: Tokenizer, key: str, sealed: list[list[Mark]]) -> SegmentsManifest:
     segments = tuple(mark.segment for unit in sealed for mark in unit if mark.segment)
     if not segments:
         raise TrainerError(f"{origin.place!r} holds no document to tokenize; give data that does")

@@ -1,0 +1,86 @@
+"""`gristmill chat`: talk to a trained model."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from schemas.chat import Message
+from service.commands.evaluate import add_weights
+from service.exits import Exit
+from service.extras import needs_torch
+from service.terminal import plain
+
+EPILOG = """\
+examples:
+  gristmill chat model                              a conversation on the terminal; an empty line or Ctrl-D ends it
+  gristmill chat model --ask "What is 3 + 4?"       one answer
+  gristmill chat model --base --ask "Once upon"     what a base model goes on with, without a template
+"""
+
+
+def add(commands: Any, name: str) -> None:
+    """Declares the arguments."""
+    parser = commands.add_parser(
+        name,
+        help="talk to a trained model",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", type=Path, metavar="DIR", help="a run's output, one of its checkpoints, or a HF folder")
+    parser.add_argument("--ask", action="append", default=[], metavar="TEXT", help="ask this; may stand often")
+    parser.add_argument("--base", action="store_true", help="go on with the text as it stands: no turns, no template")
+    parser.add_argument("--system", default="", metavar="TEXT", help="what stands before the conversation")
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 (default) takes the likeliest")
+    parser.add_argument("--top-p", type=float, default=1.0, metavar="P")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--max-tokens", type=int, default=256, metavar="N")
+    add_weights(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs it."""
+    needs_torch()
+    from trainer.speak import Speaker  # torch is an extra
+    from trainer.trained import open_trained
+
+    speaker = Speaker(
+        open_trained(args.model, average=args.weights == "average", device=args.device),
+        temperature=args.temperature,
+        top_p=args.top_p,
+        seed=args.seed,
+        max_tokens=args.max_tokens,
+    )
+    said: list[Message] = [Message(role="system", content=args.system)] if args.system else []
+    for question in args.ask or _asked():
+        if args.base:
+            _write(speaker.goes_on(question))
+            continue
+        said.append(Message(role="user", content=question))
+        said.append(Message(role="assistant", content=_write(speaker.answers(said))))
+    return Exit.OK
+
+
+def _asked() -> Iterator[str]:
+    """Lines from the terminal or a pipe."""
+    while True:
+        try:
+            line = input("> " if sys.stdin.isatty() else "")
+        except EOFError:
+            return
+        if not line.strip():
+            return
+        yield line
+
+
+def _write(pieces: Iterator[str]) -> str:
+    """Writes an answer as it comes; gives it back whole."""
+    whole = ""
+    for piece in pieces:
+        whole += piece
+        sys.stdout.write(plain(piece) if piece != "\n" else piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    return whole

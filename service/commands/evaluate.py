@@ -1,0 +1,91 @@
+"""`gristmill eval`: what a trained model knows, as one JSON line."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from service.exits import Exit
+from service.extras import needs_torch
+
+DESCRIPTION = """\
+Scores texts that the model has not seen, each on its own, encoded as the exported tokenizer does by default and cut to
+the context; a text's first token is no target. Prints one JSON line: loss (nats a target), targets, bits_per_byte (over
+the scored tokens' UTF-8 bytes: comparable between tokenizers), texts; with --by the same a group; with --choices the
+share of questions answered rightly.
+"""
+
+EPILOG = """\
+examples:
+  gristmill eval model --texts held-out.jsonl                          {"text": …, "language": "ko", "url": …} a line
+  gristmill eval model --texts held-out.jsonl --by language --by domain
+  gristmill eval model --texts held-out.jsonl --choices questions.jsonl --shots 3
+                                            {"question": …, "choices": […], "answer": 0} a line
+  gristmill eval hf-folder --texts held-out.jsonl
+"""
+
+
+def add(commands: Any, name: str) -> None:
+    """Declares the arguments."""
+    parser = commands.add_parser(
+        name,
+        help="score a trained model on texts",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "model", type=Path, metavar="DIR", help="a run's output, one of its checkpoints, or a HF folder"
+    )
+    parser.add_argument("--texts", required=True, metavar="FILE", help="JSONL (.gz, .zst) with a `text` a line")
+    parser.add_argument("--by", action="append", default=[], choices=["language", "domain"], help="also a group each")
+    parser.add_argument("--choices", metavar="FILE", help="multiple-choice questions, JSONL")
+    parser.add_argument("--shots", type=int, default=0, metavar="N", help="of them that stand solved before each other")
+    add_weights(parser)
+
+
+def add_weights(parser: Any) -> None:
+    """`--weights` and `--device`, which `export` and `chat` take too."""
+    parser.add_argument(
+        "--weights",
+        default="average",
+        choices=["average", "raw"],
+        help="the Polyak average where the run has one (default), or the last step's weights",
+    )
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default) or cuda")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs it; prints one JSON line."""
+    needs_torch()
+    from trainer.evaluate.bits_per_byte import Loss, evaluate  # torch is an extra
+    from trainer.evaluate.multiple_choice import ask
+    from trainer.evaluate.read import questions, texts
+    from trainer.trained import open_trained
+
+    def told(loss: Loss) -> dict[str, Any]:
+        return {
+            "loss": _known(loss.loss),
+            "targets": loss.targets,
+            "bits_per_byte": _known(loss.bits_per_byte),
+            "texts": loss.texts,
+        }
+
+    trained = open_trained(args.model, average=args.weights == "average", device=args.device)
+    context = trained.decoder.spec.context
+    whole, groups = evaluate(trained.decoder, trained.tokenizer, texts(args.texts), context)
+    line: dict[str, Any] = told(whole)
+    for kind in args.by:
+        line[kind] = {name: told(loss) for name, loss in sorted(groups.get(kind, {}).items())}
+    if args.choices:
+        asked = questions(args.choices)
+        score = ask(trained.decoder, trained.tokenizer, asked[args.shots :], context, asked[: args.shots])
+        share, half = score.accuracy()
+        line["choices"] = {"questions": score.questions, "accuracy": share, "half_width_95": half}
+    print(json.dumps(line, ensure_ascii=False, allow_nan=False))  # noqa: T201
+    return Exit.OK
+
+
+def _known(value: float) -> float | None:
+    return value if value == value else None  # NaN, which JSON has no word for

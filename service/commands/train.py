@@ -1,0 +1,116 @@
+"""`gristmill train`: a recipe over curated data into a trained model."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from schemas.training import TrainingSpec
+from service.data import named
+from service.exits import Exit
+from service.extras import needs_torch
+from service.terminal import Terminal, plain
+from service.watch import Watch
+from trainer.errors import TrainerError
+
+DESCRIPTION = """\
+Trains a model. RECIPE is a name in pipelines.yaml (gpt2-124m, gpt2-1.6b, llama3.1, qwen2, sft-dpo, or gpt2-nano,
+llama3.1-nano, qwen2-nano, sft-dpo-nano, which end in seconds on a CPU) or FILE.yaml#NAME. DIR of --data is what
+`gristmill run` made. The same command on the same output goes on from its last good checkpoint.
+"""
+
+EPILOG = """\
+examples:
+  gristmill train llama3.1-nano --data out --output model
+  gristmill train gpt2-124m --data out --output model --dry-run       stages, steps, passes, padding; trains nothing
+  gristmill train gpt2-1.6b --estimate                                memory, FLOPs, hours, price; reads nothing
+  gristmill train llama3.1 --data general=web --data math=math --data code=code --data multilingual=ko --output model
+  gristmill train sft-dpo-nano --init model --data sft=chats.jsonl --data pairs=pairs.jsonl --output chat-model
+  gristmill train llama3.1 --anneal model --data general=new …        branch off a checkpoint to judge a data set
+  torchrun --nproc-per-node 8 -m service train gpt2-1.6b --data out --output model
+
+The output holds metrics.jsonl (a row a step), timing.jsonl, checkpoints/, tokenizer/, plan/, report.html, events for
+TensorBoard, and _SUCCESS at the end. `gristmill eval`, `export` and `chat` take it.
+"""
+
+
+def add(commands: Any, name: str) -> None:
+    """Declares the arguments."""
+    parser = commands.add_parser(
+        name,
+        help="train a model on curated data",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("recipe", metavar="RECIPE")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="[NAME=]DIR",
+        help="a curated folder, or a file of conversations or preferences for a source of that kind; may stand often",
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where the run lives")
+    parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="a tokenizer.json (default: one is trained)")
+    parser.add_argument("--segments", metavar="DIR", help="keeps tokenised data for all runs (default: a cache)")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
+        "--init", default="", metavar="DIR", help="start from a model: a run's output, or a Hugging Face folder"
+    )
+    start.add_argument(
+        "--anneal", default="", metavar="DIR", help="start from a run's checkpoint, and do the stage `anneal` alone"
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a part of the recipe, such as model.layers=4, stages.core.tokens=10M, seed=1; may stand often",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print stages, steps, passes and padding; train nothing")
+    parser.add_argument("--estimate", action="store_true", help="print size, memory, FLOPs, hours, price; read nothing")
+    parser.add_argument("--fresh", action="store_true", help="delete this output first and start anew")
+    parser.add_argument("--device", default="", metavar="NAME", help="cpu, cuda (default: cuda where there is one)")
+    parser.add_argument("--deterministic", action="store_true", help="equal bits in every run on a GPU too; slower")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs it."""
+    needs_torch()
+    from trainer.recipe import load  # what follows needs torch, which is an extra
+
+    name, spec = load(args.recipe, args.settings)
+    if args.estimate:
+        return _estimate(name, spec)
+    if args.output is None:
+        raise TrainerError("--output DIR is missing: where the run is to live")
+    data = named(args.data)
+    from trainer.train.run import Options, train
+
+    options = Options(
+        tokenizer=args.tokenizer,
+        init=args.init or args.anneal,
+        anneal=bool(args.anneal),
+        segments=args.segments or "",
+        fresh=args.fresh,
+        device=args.device,
+        deterministic=args.deterministic,
+    )
+    if args.dry_run:
+        from service.dry_run import show
+        from trainer.train.dry_run import dry_run
+
+        show(dry_run(spec, data, options), Terminal())
+        return Exit.OK
+    with Watch() as watch:
+        finished = train(name, spec, data, args.output, options, watch)
+    if not finished:
+        watch.note("stopped; the checkpoint stands, the same command goes on")
+        return Exit.INTERRUPTED
+    report = (args.output / "report.html").resolve()
+    Terminal().print(Text(f"open    file://{plain(str(report))}"), soft_wrap=True)
+    return Exit.OK

@@ -1,0 +1,74 @@
+"""Live progress of training on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from service.progress import PLAIN_SECONDS, clock
+from service.terminal import Terminal, plain
+
+if TYPE_CHECKING:
+    from trainer.train.metrics import Row  # torch is an extra
+
+
+class Watch:
+    """Shows loss, tokens/s, waiting for data and time left; `trainer.train.run.Watcher`."""
+
+    def __init__(self, console: Terminal | None = None) -> None:
+        self._console = console or Terminal(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=32),
+            TextColumn("{task.percentage:>3.0f} %"),
+            console=self._console,
+        )
+        self._task = self._bar.add_task("preparing", total=1.0)
+        self._live = (
+            Live(self._bar, console=self._console, refresh_per_second=4, transient=True)
+            if self._console.is_terminal
+            else None
+        )
+        self._began: tuple[float, int] | None = None
+        """When the first row came, and the targets then."""
+        self._last_line = 0.0
+        self._stage = ""
+
+    def __enter__(self) -> "Watch":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def note(self, words: str) -> None:
+        """See `Watcher`."""
+        self._console.print(Text(f"note: {plain(words)}", style="yellow"), soft_wrap=True)
+
+    def row(self, row: "Row", timing: Mapping[str, Any], total: int) -> None:
+        """See `Watcher`."""
+        now = time.monotonic()
+        began, tokens = self._began = self._began or (now, row.tokens)
+        parts = [f"step {row.step:,}", f"loss {row.loss:.4f}" if row.loss is not None else "loss not finite"]
+        parts.append(f"{row.tokens:,} of {total:,} targets")
+        if now > began and row.tokens > tokens:
+            rate = (row.tokens - tokens) / (now - began)
+            parts.append(f"{rate:,.0f} targets/s")
+            parts.append(f"{clock(max(total - row.tokens, 0) / rate)} left")
+        if timing.get("mfu") is not None:
+            parts.append(f"MFU {timing['mfu']:.1%}")
+        if timing:
+            parts.append(f"data wait p99 {1000 * timing['data_wait_p99']:.1f} ms")
+        line = " · ".join(parts)
+        if self._live:
+            self._bar.update(self._task, description=row.stage, completed=min(row.tokens / max(total, 1), 1.0))
+            self._live.update(Group(self._bar, Text("  " + line, style="dim")))
+        elif row.stage != self._stage or now - self._last_line > PLAIN_SECONDS:
+            self._last_line, self._stage = now, row.stage
+            self._console.print(f"{row.stage}: {line}", soft_wrap=True)

@@ -1,0 +1,138 @@
+"""What a recipe trains on, made from the data that is given: a tokenizer, segments, and the library over them."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import xxhash
+
+from schemas.chat import Conversation, Preference
+from schemas.training import SourceSpec, TrainingSpec
+from storage.registry import cache_folder
+from trainer import arithmetic
+from trainer.chat.importers import read_conversations, read_preferences
+from trainer.corpus import Corpus
+from trainer.errors import TrainerError
+from trainer.segments.chat_origin import Made
+from trainer.segments.library import Library
+from trainer.segments.read import Segments
+from trainer.segments.tokenize import Progress, make, tokenize
+from trainer.tokenizer import bpe
+from trainer.tokenizer.tokenizer import Tokenizer
+
+ROWS_PER_TEXT = 20
+"""Rows of a corpus that may be read for each text that the tokenizer is trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """All that a stage's plan is made from."""
+
+    tokenizer: Tokenizer
+    library: Library
+    folders: Mapping[str, int]
+    """Source -> number of its folder in the library."""
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Source -> key of its segments: what identifies the data of a run."""
+        return {source: self.library.folders[n].manifest.key for source, n in self.folders.items()}
+
+
+def check(spec: TrainingSpec, data: Mapping[str, str]) -> None:
+    """Every source has its data, and every data its source.
+
+    Args:
+      spec: the recipe.
+      data: name -> path, as given; the empty name is data without one.
+
+    Raises:
+      TrainerError: one is missing or not used.
+    """
+    wanted = {source.data: name for name, source in spec.sources.items() if not source.generate}
+    for name, source in wanted.items():
+        if name not in data:
+            given = ", ".join(f"{n}=…" if n else "one without a name" for n in data) or "none"
+            flag = f"--data {name}=PATH" if name else "--data DIR"
+            raise TrainerError(f"source {source!r} of the recipe has no data; give {flag} (given: {given})")
+    if unused := sorted(set(data) - set(wanted)):
+        given = f"{unused[0]}={data[unused[0]]}" if unused[0] else data[unused[0]]
+        raise TrainerError(f"no source of the recipe reads --data {given}; they read {sorted(wanted)}")
+
+
+def trained_tokenizer(spec: TrainingSpec, data: Mapping[str, str]) -> Tokenizer:
+    """One trained on a sample of the recipe's sources."""
+    return Tokenizer.from_json(bpe.train(sample_texts(spec, data), spec.tokenizer))
+
+
+def sample_texts(spec: TrainingSpec, data: Mapping[str, str]) -> Iterator[str]:
+    """About `tokenizer.texts` texts, equally many of each data, chosen by hash; conversations give their contents."""
+    origins = {(source.kind, source.data, source.generate): source for source in spec.sources.values()}
+    share = -(-spec.tokenizer.texts // len(origins))
+    for source in origins.values():
+        if source.kind == "text":
+            yield from _corpus_texts(Corpus(data[source.data]), share, spec.seed)
+            continue
+        items: Iterable[Conversation | Preference]
+        if source.generate:
+            items = _generated(source, spec.seed)
+        else:
+            read = read_conversations if source.kind == "chat" else read_preferences
+            items = read(data[source.data])
+        yield from (_contents(item) for item in itertools.islice(items, share))
+
+
+def gather(
+    spec: TrainingSpec,
+    data: Mapping[str, str],
+    tokenizer: Tokenizer,
+    segments: str = "",
+    progress: Callable[[Progress], None] | None = None,
+) -> Materials:
+    """Tokenises what is not tokenised yet, and opens it all.
+
+    Args:
+      spec: the recipe.
+      data: name -> path.
+      tokenizer: of the run.
+      segments: the folder of folders of segments; empty: `segments` in Gristmill's cache.
+      progress: told as it goes on.
+    """
+    root = segments or str(cache_folder() / "segments")
+    paths: dict[str, str] = {}
+    for name, source in spec.sources.items():
+        if source.generate:
+            made = Made(_generated(source, spec.seed), source.kind, f"{source.generate}, seed {spec.seed}")
+            paths[name] = make(made, tokenizer, root, progress=progress)
+        else:
+            paths[name] = tokenize(data[source.data], source.kind, tokenizer, root, progress=progress)
+    distinct = list(dict.fromkeys(paths.values()))
+    library = Library([Segments.open(path) for path in distinct])
+    return Materials(tokenizer, library, {name: distinct.index(path) for name, path in paths.items()})
+
+
+def _generated(source: SourceSpec, seed: int) -> Sequence[Conversation | Preference]:
+    made = arithmetic.conversations if source.kind == "chat" else arithmetic.preferences
+    return made(source.documents, seed)
+
+
+def _contents(item: Conversation | Preference) -> str:
+    if isinstance(item, Conversation):
+        return "\n".join(message.content for message in item.messages)
+    return "\n".join([*(message.content for message in item.prompt), item.chosen, item.rejected])
+
+
+def _corpus_texts(corpus: Corpus, wanted: int, seed: int) -> Iterator[str]:
+    """About `wanted` texts from as many shards, in a seeded order, as hold ROWS_PER_TEXT times as many rows."""
+    shards, rows = [], 0
+    for shard in sorted(corpus.shards, key=lambda shard: xxhash.xxh3_64_intdigest(shard.path, seed)):
+        shards.append(shard)
+        rows += shard.rows
+        if rows >= wanted * ROWS_PER_TEXT:
+            break
+    below = min(1.0, wanted / max(rows, 1)) * 2**64
+    for shard in shards:
+        for batch in corpus.rows(shard, columns=["id", "text"]):
+            for name, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if xxhash.xxh3_64_intdigest(name, seed) < below:
+                    yield text

@@ -1,0 +1,110 @@
+"""Conversations and preferences as documents with masks: out of files, or made by a generator."""
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.chat import Conversation, Message, Preference
+from storage.commit import sha256_file
+from trainer.chat.importers import read_conversations, read_preferences
+from trainer.chat.jsonl import files
+from trainer.chat.template import render
+from trainer.segments.origin import Chunk, Kind
+from trainer.tokenizer.tokenizer import Tokenizer
+
+_TOGETHER = 256
+"""Rows of a chunk."""
+
+Item = Conversation | Preference
+
+
+class ChatFiles:
+    """JSONL files of conversations or preferences; each file is a unit.
+
+    Raises:
+        TrainerError: There is no such file.
+    """
+
+    def __init__(self, path: str, kind: Kind) -> None:
+        self.kind, self.place = kind, path
+        found = files(path)
+        self._paths = [file.path for file in found]
+        self.sizes = tuple(file.size for file in found)
+        told = [(file.path.rpartition("/")[2], sha256_file(file.path)) for file in found]  # ids hold the names
+        self.sha256 = hashlib.sha256(repr(told).encode()).hexdigest()
+
+    def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:
+        """See `Origin`.
+
+        Raises:
+            TrainerError: A line that is no conversation or preference, or holds no answer.
+        """
+        read = read_conversations if self.kind == "chat" else read_preferences
+        return _chunks(itertools.islice(read(self._paths[unit]), start, None), tokenizer)
+
+
+class Made:
+    """Conversations or preferences that a generator made; one unit."""
+
+    def __init__(self, items: Sequence[Item], kind: Kind, place: str) -> None:
+        self.kind, self.place = kind, place
+        self._items = tuple(items)
+        told = [item.model_dump_json() for item in self._items]
+        self.sha256 = hashlib.sha256(repr(told).encode()).hexdigest()
+        self.sizes = (sum(map(len, told)),)
+
+    def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:
+        """See `Origin`."""
+        return _chunks(self._items[start:], tokenizer)
+
+
+def _chunks(items: Iterable[Item], tokenizer: Tokenizer) -> Iterator[Chunk]:
+    for some in _batched(items):
+        tokens: list[NDArray[Any]] = []
+        masks: list[NDArray[np.uint8]] = []
+        names: list[str] = []
+        languages: list[str] = []
+        sizes: list[int] = []
+        for item in some:
+            for suffix, messages in _documents(item):
+                ids, mask = render(messages, tokenizer)
+                if isinstance(item, Preference):
+                    mask = _last_answer(item, ids, mask, tokenizer)
+                tokens.append(ids)
+                masks.append(mask)
+                names.append(item.id + suffix)
+                languages.append(item.language)
+                sizes.append(sum(len(message.content.encode()) for message in messages))
+        columns = {"id": names, "language": languages, "bytes": pa.array(sizes, pa.int64())}
+        yield Chunk(tokens, masks, pa.table(columns))
+
+
+def _batched(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
+    iterator = iter(items)
+    while some := list(itertools.islice(iterator, _TOGETHER)):
+        yield some
+
+
+def _documents(item: Item) -> list[tuple[str, tuple[Message, ...]]]:
+    """(what its id ends with, messages): a conversation, or a preference's chosen and rejected ones."""
+    if isinstance(item, Conversation):
+        return [("", item.messages)]
+    sides = (("/chosen", item.chosen), ("/rejected", item.rejected))
+    return [(name, (*item.prompt, Message(role="assistant", content=answer))) for name, answer in sides]
+
+
+def _last_answer(
+    item: Preference, ids: NDArray[Any], mask: NDArray[np.uint8], tokenizer: Tokenizer
+) -> NDArray[np.uint8]:
+    """The mask without the answers that stand in the prompt: only the two last ones are compared."""
+    prompt, _ = render(item.prompt, tokenizer, answer=False)
+    shared = min(len(prompt), len(ids))
+    differing = np.flatnonzero(ids[:shared] != prompt[:shared])
+    mask = mask.copy()
+    mask[: int(differing[0]) if len(differing) else shared] = 0
+    return mask

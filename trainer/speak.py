@@ -1,0 +1,60 @@
+"""Text out of a trained model: an answer in a conversation, or what a text goes on with."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from schemas.chat import Message
+from trainer.chat.template import render
+from trainer.errors import TrainerError
+from trainer.model.generate import generate
+from trainer.trained import Trained
+
+_TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>")
+"""Tokens that end a turn in the templates of Qwen and ours, Llama 3, and Gemma."""
+_HALF = "\N{REPLACEMENT CHARACTER}"
+"""What an unfinished character decodes to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A model that is asked."""
+
+    trained: Trained
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    max_tokens: int = 256
+
+    def answers(self, messages: Sequence[Message]) -> Iterator[str]:
+        """The assistant's next turn, piece by piece."""
+        ids, _ = render(messages, self.trained.tokenizer, answer=False)
+        return self._pieces([int(n) for n in ids])
+
+    def goes_on(self, text: str) -> Iterator[str]:
+        """What follows a text."""
+        return self._pieces(self.trained.tokenizer.encode(text))
+
+    def _pieces(self, prompt: list[int]) -> Iterator[str]:
+        decoder, tokenizer = self.trained.decoder, self.trained.tokenizer
+        if len(prompt) >= decoder.spec.context:
+            raise TrainerError(
+                f"the prompt takes {len(prompt)} tokens, the model's context holds {decoder.spec.context} with the "
+                "answer; ask something shorter"
+            )
+        ids: list[int] = []
+        told = ""
+        for number in generate(
+            decoder,
+            prompt,
+            max_new_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=self.seed,
+            stop_ids=frozenset({tokenizer.eos_id, *(tokenizer.special[t] for t in _TURN_ENDS if t in tokenizer.special)}),
+        ):
+            ids.append(number)
+            text = tokenizer.decode(ids)
+            if text.endswith(_HALF) or len(text) <= len(told):
+                continue
+            yield text[len(told) :]
+            told = text

@@ -1,0 +1,69 @@
+"""A trained model to go on from, evaluate, export or talk to: a run's output, a checkpoint, or Hugging Face's."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from schemas.training import ModelSpec
+from trainer.errors import TrainerError
+from trainer.model import hf
+from trainer.model.decoder import Decoder
+from trainer.tokenizer.tokenizer import Tokenizer
+from trainer.train import checkpoint
+from trainer.train.checkpoint import Checkpoint
+
+CHECKPOINTS, TOKENIZER = "checkpoints", "tokenizer"
+MODEL = "model"
+"""The fact of a checkpoint's state that holds the model's shape, as stages have changed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Weights with their tokenizer."""
+
+    decoder: Decoder
+    tokenizer: Tokenizer
+    checkpoint: Checkpoint | None
+    """None for a Hugging Face folder."""
+
+
+def open_trained(path: str | Path, *, average: bool = True, device: str | torch.device = "cpu") -> Trained:
+    """Opens a model.
+
+    Args:
+      path: A run's output, whose newest sound checkpoint is taken; one of its checkpoints
+        (`OUT/checkpoints/step-…`); or a Hugging Face folder.
+      average: Takes the Polyak average where the checkpoint holds one.
+      device: Where the weights go.
+
+    Raises:
+      TrainerError: It is none of the three.
+      IntegrityError: Checkpoints are there, and none is whole.
+    """
+    folder = Path(path)
+    if (folder / "config.json").is_file():
+        spec, vocab_size, weights = hf.load(folder)
+        return Trained(_decoder(spec, vocab_size, weights, device), Tokenizer.load(folder), None)
+    if (folder / checkpoint.MARKER).is_file():
+        found, tokenizer = checkpoint.opened(folder), folder.parents[1] / TOKENIZER
+    else:
+        latest = checkpoint.latest(folder / CHECKPOINTS, lambda _: None)
+        if latest is None:
+            raise TrainerError(
+                f"{str(path)!r} holds no model: neither checkpoints/ of a run nor a Hugging Face config.json; give the "
+                "--output of `gristmill train`, or a folder that `gristmill export` made"
+            )
+        found, tokenizer = latest, folder / TOKENIZER
+    spec = ModelSpec.model_validate(found.state["facts"][MODEL])
+    assert spec.vocab_size is not None, spec
+    decoder = _decoder(spec, spec.vocab_size, found.weights(average), device)
+    return Trained(decoder, Tokenizer.load(tokenizer), found)
+
+
+def _decoder(spec: ModelSpec, vocab_size: int, weights: dict[str, torch.Tensor], device: str | torch.device) -> Decoder:
+    """Built without drawing weights that are overwritten at once."""
+    with torch.device("meta"):
+        decoder = Decoder(spec, vocab_size)
+    decoder.load_state_dict(weights, assign=True)
+    return decoder.float().to(device)
