@@ -1,0 +1,246 @@
+"""Preference pairs: drawn, packed, resumed, and refused."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from schemas.training import SourceSpec, StageSpec
+from tests.trainer import sealed
+from trainer.batch import Batch, Step
+from trainer.errors import ForeignError, TrainerError
+from trainer.pairs import PairSource
+from trainer.segments.library import Library
+from trainer.segments.read import Segments
+
+Pair = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""Ids and mask of the chosen document, and of the rejected one."""
+
+
+def make(folder: Path, count: int, seed: int, longest: int = 30) -> list[Pair]:
+    """Writes pairs whose ids tell them apart, in two segments."""
+    generator = np.random.default_rng(seed)
+    documents: list[NDArray[Any]] = []
+    masks: list[NDArray[np.uint8]] = []
+    for number in range(2 * count):
+        size = int(generator.integers(4, longest))
+        prompt = int(generator.integers(1, size - 1))
+        documents.append(np.concatenate([[1000 * seed + number], generator.integers(1, 900, size - 1)]))
+        masks.append(np.array([0] * prompt + [1] * (size - prompt), np.uint8))
+    half = count // 2 * 2
+    parts = (slice(0, half), slice(half, None))
+    sealed.write(
+        folder,
+        [documents[part] for part in parts],
+        masks=[masks[part] for part in parts],
+        kind="preference",
+    )
+    lines = [(tuple(map(int, ids)), tuple(map(int, mask))) for ids, mask in zip(documents, masks, strict=True)]
+    return [(*lines[2 * n], *lines[2 * n + 1]) for n in range(count)]
+
+
+def stage(**changes: Any) -> StageSpec:
+    fields = {"name": "dpo", "mix": {"a": 1}, "passes": 1, "seq_len": 64, "batch": 8, "lr": {"from": 1e-3}}
+    return StageSpec.model_validate({**fields, **changes})
+
+
+KIND = SourceSpec(kind="preference")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> list[Pair]:
+    return make(tmp_path / "a", 50, 1)
+
+
+@pytest.fixture
+def library(tmp_path: Path, pairs: list[Pair]) -> Library:
+    make(tmp_path / "b", 30, 2)
+    return Library([Segments.open(str(tmp_path / name)) for name in "ab"])
+
+
+def source(library: Library, spec: StageSpec, **sources: SourceSpec) -> PairSource:
+    return PairSource(spec, {"a": KIND, "b": KIND, **sources}, 7, library, {"a": 0, "b": 1})
+
+
+def taken(batch: Batch) -> list[Pair]:
+    """The pairs of a batch, its invariants checked."""
+    found: list[Pair] = []
+    assert len(batch.tokens) % 2 == 0
+    for row in range(0, len(batch.tokens), 2):
+        chosen, rejected = (_pieces(batch, one) for one in (row, row + 1))
+        assert len(chosen) == len(rejected)
+        found += [(*one, *other) for one, other in zip(chosen, rejected, strict=True)]
+    return found
+
+
+def _pieces(batch: Batch, row: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    documents = batch.documents[row]
+    empty = documents == -1
+    for field in (batch.tokens, batch.targets, batch.weights, batch.positions):
+        assert not field[row][empty].any()
+    pieces = []
+    for number in range(int(documents.max()) + 1):
+        (places,) = torch.where(documents == number)
+        assert batch.positions[row][places].tolist() == list(range(len(places)))
+        ids, weights = batch.tokens[row][places].tolist(), batch.weights[row][places].tolist()
+        targets = batch.targets[row][places].tolist()
+        assert [target for target, weight in zip(targets, weights, strict=True) if not weight] == [
+            0 for weight in weights if not weight
+        ]
+        last = targets[-1]  # answers end their documents
+        assert [after for after, weight in zip([*ids[1:], last], weights, strict=True) if weight] == [
+            target for target, weight in zip(targets, weights, strict=True) if weight
+        ]
+        pieces.append(((*ids, last), (0, *(int(weight) for weight in weights))))
+    return pieces
+
+
+def drawn(steps: list[Step]) -> list[Pair]:
+    return [pair for step in steps for batch in step.batches for pair in taken(batch)]
+
+
+def test_a_pass_takes_each_pair_once(library: Library, pairs: list[Pair]) -> None:
+    made = source(library, stage())
+    steps = list(made.steps(None, 0, 1, 4))
+    assert sorted(drawn(steps)) == sorted(pairs)
+    assert drawn(steps) != pairs
+    assert [len(drawn([step])) for step in steps] == [8] * 6 + [2]
+    assert [step.index for step in steps] == list(range(7))
+    for step in steps:
+        assert step.targets == sum(int(batch.weights.sum()) for batch in step.batches)
+        assert {batch.tokens.shape for batch in step.batches} == {(4, 64)}
+    assert sum(step.targets for step in steps) == made.total_targets == sum(sum(p[1]) + sum(p[3]) for p in pairs)
+
+
+def test_types(library: Library) -> None:
+    batch = next(source(library, stage()).steps(None, 0, 1, 2)).batches[0]
+    fields = (batch.tokens, batch.targets, batch.weights, batch.documents, batch.positions)
+    assert [field.dtype for field in fields] == [
+        torch.int64, torch.int64, torch.float32, torch.int32, torch.int64,
+    ]  # fmt: skip
+
+
+def test_passes_differ_and_may_be_broken(library: Library, pairs: list[Pair]) -> None:
+    made = source(library, stage(passes=2.5))
+    found = drawn(list(made.steps(None, 0, 1, 8)))
+    first, second, rest = found[:50], found[50:100], found[100:]
+    counted = Counter(found)
+    assert sorted(counted[pair] for pair in pairs) == [2] * 25 + [3] * 25
+    assert sorted(first) != first != second
+    assert len(rest) == 25
+    assert made.total_targets == sum(sum(p[1]) + sum(p[3]) for p in found)
+
+
+@pytest.mark.parametrize("world", [2, 3, 4, 8])
+@pytest.mark.parametrize("micro_rows", [1, 2, 6])
+def test_a_pair_stays_on_one_rank(library: Library, world: int, micro_rows: int) -> None:
+    made = source(library, stage())
+    one = list(made.steps(None, 0, 1, 2))
+    many = [list(made.steps(None, rank, world, micro_rows)) for rank in range(world)]
+    for number, step in enumerate(one):
+        ranks = [steps[number] for steps in many]
+        assert sorted(drawn(ranks)) == sorted(drawn([step]))
+        assert {(rank.index, rank.targets, rank.rows, rank.seq_len) for rank in ranks} == {
+            (step.index, step.targets, step.rows, step.seq_len)
+        }
+        assert all(rank.state == step.state for rank in ranks)
+        shapes = [[tuple(batch.tokens.shape) for batch in rank.batches] for rank in ranks]
+        assert all(shape == shapes[0] for shape in shapes)
+        assert {rows for rows, _ in shapes[0]} == {max(2, micro_rows // 2 * 2)}
+
+
+@pytest.mark.parametrize("after", [1, 3, 6])
+def test_goes_on_where_it_stopped(library: Library, after: int) -> None:
+    spec = stage(passes=1.6, mix={"a": 2, "b": 1})
+    whole = list(source(library, spec).steps(None, 0, 1, 4))
+    state = json.loads(json.dumps(whole[after - 1].state))
+    rest = list(source(library, spec).steps(state, 0, 1, 4))
+    assert drawn(rest) == drawn(whole[after:])
+    assert [(step.index, step.state) for step in rest] == [(step.index, step.state) for step in whole[after:]]
+
+
+def test_other_data_is_refused(library: Library, tmp_path: Path) -> None:
+    step = next(source(library, stage()).steps(None, 0, 1, 4))
+    other = PairSource(stage(), {"a": KIND}, 7, library, {"a": 1})
+    with pytest.raises(ForeignError, match=r"stage 'dpo' was begun with segments \{'a': 'a'\}, these are \{'a': 'b'\}"):
+        next(other.steps(step.state, 0, 1, 4))
+
+
+def test_the_seed_decides_the_order(library: Library) -> None:
+    orders = [
+        drawn(list(PairSource(stage(), {"a": KIND}, seed, library, {"a": 0}).steps(None, 0, 1, 2)))
+        for seed in (7, 7, 8)
+    ]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_mix_holds_in_targets(library: Library) -> None:
+    made = source(library, stage(mix={"a": 3, "b": 1}, passes=None, tokens=1500, max_passes=3, batch=4))
+    steps = list(made.steps(None, 0, 1, 4))
+    targets = steps[-1].state["targets"]
+    total = sum(targets.values())
+    assert 1500 <= total < 1500 + 60
+    assert abs(targets["a"] - 0.75 * total) < 60
+    assert made.total_targets == 1500
+    for step in steps:
+        so_far = step.state["targets"]
+        assert abs(so_far["a"] - 0.75 * sum(so_far.values())) < 60
+
+
+def test_batch_and_length_follow_their_ramps(library: Library) -> None:
+    made = source(library, stage(batch=[[0, 2], [200, 6]], seq_len=[[0, 32], [400, 64]]))
+    at = 0
+    for step in made.steps(None, 0, 1, 2):
+        assert step.seq_len == (64 if at >= 400 else 32)
+        left = 50 - (step.state["pairs"]["a"] - len(drawn([step])))
+        assert len(drawn([step])) == min(6 if at >= 200 else 2, left)
+        at += step.targets
+
+
+def test_shares_and_conditions(library: Library, pairs: list[Pair]) -> None:
+    low = drawn(list(source(library, stage(), a=SourceSpec(kind="preference", share=(0, 0.2))).steps(None, 0, 1, 2)))
+    high = drawn(list(source(library, stage(), a=SourceSpec(kind="preference", share=(0.2, 1))).steps(None, 0, 1, 2)))
+    assert sorted(low + high) == sorted(pairs)
+    assert 0 < len(low) < len(high)
+    where = SourceSpec(kind="preference", where="id LIKE 'a-0-%'")
+    assert sorted(drawn(list(source(library, stage(), a=where).steps(None, 0, 1, 2)))) == sorted(pairs[:25])
+
+
+def test_rows_are_packed(library: Library) -> None:
+    """Far fewer rows than two a pair, and no row over its length."""
+    steps = list(source(library, stage(batch=50)).steps(None, 0, 1, 2))
+    assert len(steps) == 1
+    assert steps[0].rows < 50
+    positions = sum(int((batch.documents >= 0).sum()) for batch in steps[0].batches)
+    assert positions / (steps[0].rows * 64) > 0.75
+
+
+@pytest.mark.parametrize(
+    ("changes", "sources", "words"),
+    [
+        ({"seq_len": 16}, {}, r"\d+ of the 50 pairs of source 'a' are longer than seq_len 16, the longest takes 28"),
+        ({"seq_len": [[0, 64], [50, 16]]}, {}, "longer than seq_len 16"),
+        ({}, {"a": SourceSpec()}, "source 'a' is of kind 'text', a dpo stage needs preference"),
+        (
+            {},
+            {"a": SourceSpec(kind="preference", where="id = 'x'")},
+            "source 'a' has no pairs .* under where \"id = 'x'\"",
+        ),
+        ({"passes": None, "tokens": 99_000}, {}, r"stage 'dpo' wants 99,000 targets of source 'a'"),
+    ],
+)
+def test_refused_before_the_first_step(
+    library: Library, changes: dict[str, Any], sources: dict[str, SourceSpec], words: str
+) -> None:
+    with pytest.raises(TrainerError, match=words):
+        source(library, stage(**changes), **sources)
+
+
+def test_a_source_without_weight_is_not_asked_for(library: Library) -> None:
+    made = PairSource(stage(mix={"a": 1, "b": 0}), {"a": KIND, "b": SourceSpec()}, 7, library, {"a": 0})
+    assert len(drawn(list(made.steps(None, 0, 1, 2)))) == 50
