@@ -221,7 +221,7 @@ class Tokenizer:
         before, after = whole[:at], whole[at + len(letter) :]
         if len(before) > 1 or after not in ([], [self.eos_id]):
             raise TrainerError(
-                f"{self.where!r} makes {whole!r} of a text {letter!r}; a document is [BOS] text EOS "
+                f"{self.where!r} makes {whole!r} of the text 'a', {letter!r}; a document is [BOS] text EOS "
                 f"({self.eos_id!r}), so at most one token before and EOS after it can be"
             )
         if "bos_token" in self.names:

@@ -1,0 +1,287 @@
+"""Tokenizers of every kind: documents without special ids, and transformers' ids on what is saved."""
+
+import json
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from tests.trainer.tokenizer.lookalikes import MAKERS, NAMES, TRICKY, llama3, load, ours, qwen2, write
+from trainer.errors import TrainerError
+from trainer.tokenizer.special import CHATML, SPECIAL
+from trainer.tokenizer.tokenizer import Tokenizer
+
+ROOT = Path(__file__).parents[3]
+SPECIAL_IDS = {
+    "ours": (None, "<|endoftext|>", "<|pad|>"),
+    "llama3": ("<|begin_of_text|>", "<|end_of_text|>", None),
+    "qwen2": (None, "<|endoftext|>", "<|endoftext|>"),
+    "gemma": ("<bos>", "<eos>", "<pad>"),
+}
+"""What each puts before a text, ends one with, and pads with."""
+
+kinds = pytest.mark.parametrize("kind", list(MAKERS))
+
+
+def by_transformers(folder: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # transformers' own
+        return AutoTokenizer.from_pretrained(folder)
+
+
+def altered(raw: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    told = json.loads(raw)
+    change(told)
+    return json.dumps(told, ensure_ascii=False).encode()
+
+
+@kinds
+def test_a_document_is_bos_where_one_is_added_then_text_then_eos(tmp_path: Path, kind: str) -> None:
+    tokenizer = load(tmp_path, kind)
+    bos, eos, pad = (None if name is None else tokenizer.special[name] for name in SPECIAL_IDS[kind])
+    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id) == (bos, eos, pad)
+    for text, ids in zip(TRICKY, tokenizer.encode_documents(TRICKY), strict=True):
+        assert ids.dtype == np.uint16
+        assert ids.tolist() == [*([] if bos is None else [bos]), *tokenizer.encode_text(text), eos]
+
+
+@kinds
+def test_names_of_special_tokens_in_crawled_text_are_text(tmp_path: Path, kind: str) -> None:
+    tokenizer = load(tmp_path, kind)
+    names = sorted(tokenizer.special)
+    texts = [*names, "".join(names), " ".join(names), *(f"a{name}b\n{name}" for name in names)]
+    before = tokenizer.bos_id is not None
+    for text, ids in zip(texts, tokenizer.encode_documents(texts), strict=True):
+        inner = ids.tolist()[before:-1]
+        assert not set(inner) & set(tokenizer.special.values())
+        assert tokenizer.decode(inner) == text
+        assert tokenizer.encode_text(text) == inner
+
+
+@kinds
+def test_transformers_reads_the_same_from_what_is_saved(tmp_path: Path, kind: str) -> None:
+    tokenizer = load(tmp_path / "given", kind)
+    tokenizer.save(tmp_path / "saved")
+    theirs = by_transformers(tmp_path / "saved")
+    for text in [*TRICKY, *tokenizer.special, f"a {'|'.join(tokenizer.special)} b", "<tool_call>"]:
+        assert tokenizer.encode(text) == theirs(text)["input_ids"]
+    bos, eos, pad = SPECIAL_IDS[kind]
+    assert (theirs.bos_token, theirs.eos_token, theirs.pad_token) == (bos, eos, pad)
+    assert theirs.chat_template == (tokenizer.chat_template or None)
+    assert theirs.decode(tokenizer.encode("a b")) == tokenizer.decode(tokenizer.encode("a b"))
+    assert len(theirs) == tokenizer.largest_id + 1
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
+def test_ours_reads_the_same_beside_every_familys_configuration(tmp_path: Path, family: str) -> None:
+    tokenizer = Tokenizer.from_json(ours())
+    tokenizer.save(tmp_path, family=family)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+    theirs = by_transformers(tmp_path)
+    for text in [*TRICKY, *SPECIAL]:
+        assert tokenizer.encode(text) == theirs(text)["input_ids"]
+
+
+def test_what_transformers_would_read_otherwise_beside_a_qwen2_configuration_is_refused(tmp_path: Path) -> None:
+    tokenizer = load(tmp_path, "llama3")
+    with pytest.raises(TrainerError, match="can't be exported with a qwen2 model"):
+        tokenizer.save(tmp_path / "saved", family="qwen2")
+    assert not (tmp_path / "saved").exists()
+    tokenizer.save(tmp_path / "saved", family="llama")
+    (tmp_path / "saved" / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
+    theirs = by_transformers(tmp_path / "saved")
+    assert tokenizer.encode("12345") != theirs("12345")["input_ids"]  # what is refused is so
+
+
+@kinds
+def test_what_is_saved_loads_and_pickles_as_it_was(tmp_path: Path, kind: str) -> None:
+    tokenizer = load(tmp_path / "given", kind)
+    tokenizer.save(tmp_path / "saved")
+    again = Tokenizer.load(tmp_path / "saved")
+    texts = [*TRICKY, *tokenizer.special]
+    for other in (again, Tokenizer.load(tmp_path / "saved" / "tokenizer.json"), pickle.loads(pickle.dumps(tokenizer))):
+        assert (other.json, other.sha256, other.names) == (tokenizer.json, tokenizer.sha256, tokenizer.names)
+        assert (other.bos_id, other.eos_id, other.pad_id) == (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id)
+        assert other.chat_template == tokenizer.chat_template
+        assert [ids.tolist() for ids in other.encode_documents(texts)] == [
+            ids.tolist() for ids in tokenizer.encode_documents(texts)
+        ]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(texts=st.lists(st.text() | st.sampled_from(SPECIAL), max_size=5))
+def test_a_batch_is_its_documents_one_by_one(tmp_path: Path, texts: list[str]) -> None:
+    tokenizer = Tokenizer.from_json(ours())
+    batch = [ids.tolist() for ids in tokenizer.encode_documents(texts)]
+    assert batch == [tokenizer.encode_documents([text])[0].tolist() for text in texts]
+
+
+def test_truncation_and_padding_of_the_file_do_not_act(tmp_path: Path) -> None:
+    def shorten(told: dict[str, Any]) -> None:
+        told["truncation"] = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
+        told["padding"] = {
+            "strategy": {"Fixed": 16},
+            "direction": "Right",
+            "pad_to_multiple_of": None,
+            "pad_id": 3,
+            "pad_type_id": 0,
+            "pad_token": "<|pad|>",
+        }
+
+    plain, short = Tokenizer.from_json(ours()), Tokenizer.from_json(altered(ours(), shorten))
+    texts = ["a", "a long text of many words"]
+    assert [ids.tolist() for ids in short.encode_documents(texts)] == [
+        ids.tolist() for ids in plain.encode_documents(texts)
+    ]
+    assert short.encode(texts[1]) == plain.encode(texts[1])
+    short.save(tmp_path)
+    assert by_transformers(tmp_path)(texts[1])["input_ids"] == plain.encode(texts[1])
+
+
+def test_ids_above_65535_take_four_bytes() -> None:
+    def widen(told: dict[str, Any]) -> None:
+        vocabulary = told["model"]["vocab"]
+        vocabulary |= {f"never{n}": n for n in range(len(vocabulary), 65_535 + grown)}
+
+    grown = 1
+    assert Tokenizer.from_json(altered(ours(), widen)).dtype == np.uint16
+    grown = 2
+    wide = Tokenizer.from_json(altered(ours(), widen))
+    assert (wide.largest_id, wide.dtype, wide.encode_documents(["a"])[0].dtype) == (65_536, np.uint32, np.uint32)
+
+
+def test_eos_is_the_argument_then_the_configuration_then_a_known_name(tmp_path: Path) -> None:
+    folder = write(tmp_path, "qwen2")
+    assert Tokenizer.load(folder).names["eos_token"] == "<|endoftext|>"
+    assert Tokenizer.load(folder, eos="<|im_end|>").eos_id == Tokenizer.load(folder).special["<|im_end|>"]
+    (folder / "tokenizer_config.json").unlink()
+    assert Tokenizer.load(folder).names["eos_token"] == "<|endoftext|>"
+    assert Tokenizer.from_json(llama3()).names["eos_token"] == "<|end_of_text|>"
+    with pytest.raises(TrainerError, match=r"holds no token '</end>', which is to be its eos_token"):
+        Tokenizer.load(folder, eos="</end>")
+
+    def forget(told: dict[str, Any]) -> None:
+        told["added_tokens"] = [token for token in told["added_tokens"] if token["content"] != "<|endoftext|>"]
+
+    with pytest.raises(TrainerError, match=r"nothing tells which token .* ends a document.*<\|im_end\|>"):
+        Tokenizer.from_json(altered(ours(), forget))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, CHATML),
+        ({"chat_template": "brought"}, "brought"),
+        ({"chat_template": [{"name": "tool", "template": "x"}, {"name": "default", "template": "several"}]}, "several"),
+    ],
+)
+def test_the_chat_template_is_the_one_brought_or_ours(tmp_path: Path, given: dict[str, Any], expected: str) -> None:
+    assert load(tmp_path, "qwen2", **given).chat_template == expected
+    (tmp_path / "chat_template.jinja").write_text("of a file of its own")
+    assert Tokenizer.load(tmp_path).chat_template == "of a file of its own"
+
+
+def test_ours_stands_in_only_where_its_tokens_are_known(tmp_path: Path) -> None:
+    assert load(tmp_path, "llama3").chat_template == ""
+
+
+def drop_out(told: dict[str, Any]) -> None:
+    told["model"]["dropout"] = 0.1
+
+
+def reach_the_end(told: dict[str, Any]) -> None:
+    """Whole words are looked up, and `<|endoftext|>` is made one."""
+    told["model"]["ignore_merges"] = True
+    told["pre_tokenizer"]["pretokenizers"] = told["pre_tokenizer"]["pretokenizers"][1:]
+
+
+def end_twice(told: dict[str, Any]) -> None:
+    special = [("[CLS]", 1), ("<|im_start|>", 1)]
+    told["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": name, "type_id": 0}} for name, _ in special]
+        + [{"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [],
+        "special_tokens": {name: {"id": name, "ids": [number], "tokens": [name]} for name, number in special},
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"{}", r"'tokenizer.json' is no tokenizer.json: .*Model missing"),
+        (b"\xff\xfe", r"'tokenizer.json' is no tokenizer.json"),
+        (altered(ours(), drop_out), r"has dropout 0.1"),
+        (altered(ours(), reach_the_end), r"makes the special token '</think>' out of ordinary text"),
+        (altered(ours(), end_twice), r"makes \[1, 1, \d+\] of the text 'a', \[\d+\]; a document is \[BOS\] text EOS"),
+    ],
+)
+def test_tokenizers_that_can_not_be_used_are_refused(raw: bytes, said: str) -> None:
+    with pytest.raises(TrainerError, match=said):
+        Tokenizer.from_json(raw)
+
+
+def test_files_that_are_not_there_or_not_what_they_should_be(tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match=r"no tokenizer at '.*/tokenizer.json'; give a tokenizer.json or the folder"):
+        Tokenizer.load(tmp_path)
+    folder = write(tmp_path, "qwen2")
+    (folder / "tokenizer_config.json").write_text("[1]")
+    with pytest.raises(TrainerError, match=r"tokenizer_config.json' holds '\[1\]', not a mapping"):
+        Tokenizer.load(folder)
+    (folder / "tokenizer_config.json").write_text("{")
+    with pytest.raises(TrainerError, match=r"tokenizer_config.json' is no JSON"):
+        Tokenizer.load(folder)
+    with pytest.raises(TrainerError, match=r"holds no token '\[PAD\]', which is to be its pad_token"):
+        load(tmp_path, "qwen2", pad_token="[PAD]")
+
+
+def _encoded(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    return [ids.tolist() for ids in tokenizer.encode_documents(texts)]
+
+
+def test_spawned_processes_encode_the_same() -> None:
+    tokenizer = Tokenizer.from_json(ours())
+    texts = [*TRICKY, *SPECIAL] * 10
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_encoded, (tokenizer, texts)) == _encoded(tokenizer, texts)
+
+
+def test_a_process_forked_behind_parallel_work_does_not_wait_for_its_parents_threads() -> None:
+    program = """if True:
+        import os
+        from tests.trainer.tokenizer.lookalikes import ours
+        from trainer.tokenizer.tokenizer import Tokenizer
+        tokenizer = Tokenizer.from_json(ours())
+        texts = ["a text"] * 2000
+        known = [ids.tolist() for ids in tokenizer.encode_documents(texts)]
+        child = os.fork()
+        if child == 0:
+            os._exit(known != [ids.tolist() for ids in tokenizer.encode_documents(texts)])
+        raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    environment = os.environ | {"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, timeout=120, check=False)
+    assert done.returncode == 0
+
+
+def test_added_tokens_that_are_not_special_stay_tokens_of_the_text() -> None:
+    tokenizer = Tokenizer.from_json(qwen2())
+    call = tokenizer.encode("<tool_call>")
+    assert len(call) == 1
+    assert tokenizer.encode_text("<tool_call>") == call
+    assert "<tool_call>" not in tokenizer.special
+
+
+def test_every_look_alike_has_a_configuration() -> None:
+    assert set(NAMES) == set(MAKERS) == set(SPECIAL_IDS)
