@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -21,13 +20,6 @@ class BytesTokenizer:
         self.json = json.dumps({"bytes": largest_id}).encode()
         self.sha256 = hashlib.sha256(self.json).hexdigest()
         self.dtype = np.dtype(np.uint16 if largest_id <= 65_535 else np.uint32)
-
-    @classmethod
-    def load(cls, path: str | Path) -> "BytesTokenizer":
-        return cls(json.loads((Path(path) / "tokenizer.json").read_bytes())["bytes"])
-
-    def save(self, folder: Path) -> None:
-        (folder / "tokenizer.json").write_bytes(self.json)
 
     def encode_documents(self, texts: Sequence[str]) -> list[np.ndarray]:
         return [np.array([*text.encode(), self.eos_id], self.dtype) for text in texts]

@@ -14,6 +14,10 @@ from trainer.segments.cache import BlockCache
 class Array(Protocol):
     """What `Segments` reads from."""
 
+    path: str
+    size: int
+    """Elements."""
+
     def gather(self, starts: Ints, stops: Ints) -> tuple[NDArray[Any], Ints]:
         """Elements of the ranges [start, stop), every block under them checked.
 
@@ -35,6 +39,7 @@ class LocalArray:
                 np.memmap(stores.local(checked.path), np.uint8, "r") if checked.size else np.zeros(0, np.uint8)
             ).view(np.ndarray)
         self._flat = self._bytes.view(dtype)
+        self.path, self.size = checked.path, len(self._flat)
 
     def gather(self, starts: Ints, stops: Ints) -> tuple[NDArray[Any], Ints]:
         """See `Array`."""
@@ -51,6 +56,7 @@ class RemoteArray:
 
     def __init__(self, checked: Checked, dtype: np.dtype[Any], cache: BlockCache) -> None:
         self._checked, self._dtype, self._cache = checked, dtype, cache
+        self.path, self.size = checked.path, checked.size // dtype.itemsize
 
     def gather(self, starts: Ints, stops: Ints) -> tuple[NDArray[Any], Ints]:
         """See `Array`."""
@@ -67,4 +73,5 @@ class RemoteArray:
                 step = min(BLOCK_BYTES - offset, stop - start)
                 flat[at : at + step] = blocks[block][offset : offset + step]
                 at, start = at + step, start + step
+        flat.flags.writeable = False  # as a local one is not
         return flat.view(self._dtype), ends - lengths

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 
 from trainer.corpus import Corpus
 from trainer.errors import TrainerError
-
-if TYPE_CHECKING:
-    from trainer.tokenizer.tokenizer import Tokenizer
-
+from trainer.tokenizer.tokenizer import Tokenizer
 
 Kind = Literal["text", "chat", "preference"]
 _LEFT_OUT = ("metadata",)
@@ -50,7 +47,7 @@ class Origin(Protocol):
     def sizes(self) -> tuple[int, ...]:
         """Bytes of each unit."""
 
-    def chunks(self, unit: int, tokenizer: "Tokenizer", start: int) -> Iterator[Chunk]:
+    def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:
         """The documents of a unit from row `start` on."""
 
 
@@ -65,7 +62,7 @@ class TextOrigin:
         self.sha256 = self._corpus.sha256
         self.sizes = tuple(shard.bytes for shard in self._corpus.shards)
 
-    def chunks(self, unit: int, tokenizer: "Tokenizer", start: int) -> Iterator[Chunk]:
+    def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:
         """See `Origin`.
 
         Raises:
@@ -77,7 +74,7 @@ class TextOrigin:
             yield encoded(batch, tokenizer, f"{self.place}/{shard.path}")
 
 
-def encoded(batch: pa.RecordBatch, tokenizer: "Tokenizer", where: str) -> Chunk:
+def encoded(batch: pa.RecordBatch, tokenizer: Tokenizer, where: str) -> Chunk:
     """Encodes the texts of a batch; what else it has of scalar columns becomes the documents' columns.
 
     A text that is null counts as empty: its document is what the tokenizer makes of no text.

@@ -4,7 +4,6 @@ import hashlib
 import io
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
@@ -43,7 +42,8 @@ class Segments:
     def __init__(self, folder: str, manifest: SegmentsManifest, cache: BlockCache | None = None) -> None:
         self.folder, self.manifest = folder, manifest
         self.cache = cache or BlockCache()
-        self._arrays: OrderedDict[tuple[int, str], Array] = OrderedDict()
+        self._arrays: dict[tuple[int, str], Array] = {}
+        self._opening: dict[tuple[int, str], threading.Lock] = {}
         self._sound_columns: set[int] = set()
         self._lock = threading.Lock()
 
@@ -75,10 +75,10 @@ class Segments:
 
     def gather(self, i: int, array: str, starts: Ints, stops: Ints) -> tuple[NDArray[Any], Ints]:
         """Several ranges at once, as `read`: a flat array, and where in it each range begins."""
-        entry = self._entry(i, array)
-        if len(starts) and not (starts.min() >= 0 and stops.max() * np.dtype(entry.dtype).itemsize <= entry.bytes):
-            raise IndexError(f"{entry.path!r} has no elements {starts.min():,} to {stops.max():,}")
-        return self._array(i, entry).gather(starts, stops)
+        found = self._arrays.get((i, array)) or self._array(i, array)
+        if len(starts) and not (starts.min() >= 0 and stops.max() <= found.size):
+            raise IndexError(f"{found.path!r} has no elements {starts.min():,} to {stops.max():,} of {found.size:,}")
+        return found.gather(starts, stops)
 
     def starts(self, i: int) -> NDArray[np.int64]:
         """[documents + 1] Where the documents of segment `i` begin."""
@@ -86,7 +86,10 @@ class Segments:
 
     def has_mask(self, i: int) -> bool:
         """Whether some tokens of segment `i` may be no targets."""
-        return any(entry.name == "mask" for entry in self.manifest.segments[i].arrays)
+        for entry in self.manifest.segments[i].arrays:  # noqa: SIM110 (a step asks of every segment: twice as fast)
+            if entry.name == "mask":
+                return True
+        return False
 
     def columns(self, i: int, names: Sequence[str] | None = None) -> pa.Table:
         """A row a document of segment `i`; all columns without `names`.
@@ -118,16 +121,18 @@ class Segments:
                 return entry
         raise TrainerError(f"segment {self.manifest.segments[i].name!r} of {self.folder!r} has no array {array!r}")
 
-    def _array(self, i: int, entry: ArrayEntry) -> Array:
+    def _array(self, i: int, name: str) -> Array:
+        entry, key = self._entry(i, name), (i, name)
         with self._lock:
-            if (array := self._arrays.get((i, entry.name))) is not None:
-                self._arrays.move_to_end((i, entry.name))
-                return array
-        array = self._opened(i, entry)
-        with self._lock:
-            array = self._arrays.setdefault((i, entry.name), array)
-            while len(self._arrays) > _OPEN_ARRAYS:
-                self._arrays.popitem(last=False)
+            opening = self._opening.setdefault(key, threading.Lock())
+        with opening:  # whoever comes second finds it open
+            if (array := self._arrays.get(key)) is None:
+                array = self._opened(i, entry)
+                with self._lock:
+                    self._opening.pop(key, None)
+                    while len(self._arrays) >= _OPEN_ARRAYS:
+                        del self._arrays[next(iter(self._arrays))]  # the one open for longest
+                    self._arrays[key] = array
         return array
 
     def _opened(self, i: int, entry: ArrayEntry) -> Array:

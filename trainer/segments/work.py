@@ -3,16 +3,15 @@
 import multiprocessing as mp
 import os
 import signal
-import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.synchronize import Event
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from storage.errors import StatusError, StorageError
 from trainer.errors import TrainerError
@@ -21,14 +20,14 @@ from trainer.segments.cut import cut
 from trainer.segments.marks import Mark
 from trainer.segments.origin import Chunk, Origin
 from trainer.segments.seal import seal
-
-if TYPE_CHECKING:
-    from trainer.tokenizer.tokenizer import Tokenizer
+from trainer.tokenizer.tokenizer import Tokenizer
 
 Told = Callable[[int, int], None]
 """Gets documents and tokens as they are encoded; what it raises ends the work."""
 _UNIT_BYTES = 8 * 2**20
 """Of packed text, below which another process is not worth its start."""
+
+_TELL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,7 @@ class Stopped(Exception):  # noqa: N818 (it says what is the case)
     """The process that shares out the work wants it ended."""
 
 
-def seal_unit(job: Job, unit: int, tokenizer: "Tokenizer", told: Told) -> list[Mark]:
+def seal_unit(job: Job, unit: int, tokenizer: Tokenizer, told: Told) -> list[Mark]:
     """Brings a unit to its end, from where it stands: a stop costs the segment that was being made.
 
     Where another process is at the same unit, whoever seals a segment first makes it count, and both go on behind it.
@@ -74,7 +73,7 @@ def _told(chunks: Iterator[Chunk], told: Told) -> Iterator[Chunk]:
 
 
 def seal_units(
-    job: Job, units: list[int], tokenizer: "Tokenizer", workers: int | None, told: Callable[[int, int, int], None]
+    job: Job, units: list[int], tokenizer: Tokenizer, workers: int | None, told: Callable[[int, int, int], None]
 ) -> None:
     """Brings units to their end.
 
@@ -99,21 +98,19 @@ def seal_units(
             told(1, 0, 0)
         return
     context = mp.get_context("spawn")
-    with tempfile.TemporaryDirectory(prefix="gristmill-") as saved:
-        tokenizer.save(Path(saved))
-        queue, stop = context.SimpleQueue(), context.Event()
-        arguments = (job, type(tokenizer), saved, max(1, cores // workers), queue, stop)
-        pool = ProcessPoolExecutor(workers, context, _begin, arguments)
-        try:
-            _await({pool.submit(_seal, unit) for unit in units}, queue, told)
-        except BrokenProcessPool as error:
-            raise TrainerError(
-                f"a process that tokenized {job.origin.place!r} died, as when memory runs out; run the same again, "
-                f"with fewer than {workers} workers: what was sealed stays"
-            ) from error
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
+    queue, stop = context.SimpleQueue(), context.Event()
+    arguments = (job, tokenizer, max(1, cores // workers), queue, stop)
+    pool = ProcessPoolExecutor(workers, context, _begin, arguments)
+    try:
+        _await({pool.submit(_seal, unit) for unit in units}, queue, told)
+    except BrokenProcessPool as error:
+        raise TrainerError(
+            f"a process that tokenized {job.origin.place!r} died, as when memory runs out; run the same again, "
+            f"with fewer than {workers} workers: what was sealed stays"
+        ) from error
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
 
 
 def _await(futures: "set[Future[None]]", queue: Any, told: Callable[[int, int, int], None]) -> None:
@@ -130,22 +127,38 @@ class _Worker:
     """What a process got when it began."""
 
     job: Job
-    tokenizer: "Tokenizer"
-    told: Told
+    tokenizer: Tokenizer
+    teller: "_Teller"
 
 
-def _begin(job: Job, kind: "type[Tokenizer]", saved: str, threads: int, queue: Any, stop: Event) -> None:
+class _Teller:
+    """Tells the parent now and then: it reads slower than many processes could write."""
+
+    def __init__(self, queue: Any, stop: Event) -> None:
+        self._queue, self._stop = queue, stop
+        self._documents = self._tokens = 0
+        self._next = 0.0
+
+    def __call__(self, documents: int, tokens: int) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self._documents += documents
+        self._tokens += tokens
+        if time.monotonic() >= self._next:
+            self.flush()
+            self._next = time.monotonic() + _TELL_S
+
+    def flush(self) -> None:
+        """Tells what is left."""
+        self._queue.put((self._documents, self._tokens))
+        self._documents = self._tokens = 0
+
+
+def _begin(job: Job, tokenizer: Tokenizer, threads: int, queue: Any, stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells, and a segment half made leaves nothing behind
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # tokenizers' threads, read when the first batch is encoded
-
-    def told(documents: int, tokens: int) -> None:
-        if stop.is_set():
-            raise Stopped
-        queue.put((documents, tokens))
-
-    _Worker.job, _Worker.told = job, staticmethod(told)
-    _Worker.tokenizer = kind.load(saved)
+    _Worker.job, _Worker.tokenizer, _Worker.teller = job, tokenizer, _Teller(queue, stop)
 
 
 def _end_with_parent() -> None:
@@ -157,6 +170,7 @@ def _end_with_parent() -> None:
 
 def _seal(unit: int) -> None:
     try:
-        seal_unit(_Worker.job, unit, _Worker.tokenizer, _Worker.told)
+        seal_unit(_Worker.job, unit, _Worker.tokenizer, _Worker.teller)
+        _Worker.teller.flush()
     except StatusError as error:  # does not come through a pipe
         raise StorageError(str(error)) from error
