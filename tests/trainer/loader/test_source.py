@@ -180,7 +180,7 @@ def test_a_flipped_byte_is_told_in_its_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pieces", [[(0, 0, 42)], [(0, 0, 21), (0, 0, 22)], [(0, 0, 1)]])
 def test_rows_that_no_plan_makes(tmp_path: Path, pieces: list[Piece]) -> None:
-    with pytest.raises(IntegrityError, match="of the plan's window takes .* positions of 40"):
+    with pytest.raises(IntegrityError, match=r"of the plan's window takes .* positions of 40"):
         next(PlanSource(HandPlan([[[[(0, 0, 5)], pieces]]], 40), library(tmp_path)).steps(None, 0, 1, 1))
 
 
