@@ -8,10 +8,11 @@ from pathlib import Path
 from curation import inputs as inputs_module
 from curation.engine import Engine, default_workers
 from curation.hashing import digest
+from curation.inputs import Given
 from curation.judged import READ_STAGE
 from curation.levels import Levels
 from curation.manifest import manifest_of
-from curation.output import LOCK, MANIFEST, REPORT, SUCCESS, TALLY, Output, OutputError
+from curation.output import LOCK, MANIFEST, REPORT, SUCCESS, TALLY, Output, WrongFolderError
 from curation.parts import publish
 from curation.phases import PhaseRunner, RunFailedError
 from curation.progress import Progress, Quiet
@@ -96,28 +97,34 @@ def run(
       The manifest, also written to the folder.
 
     Raises:
-      RecipeError, InputsError, RegistryError, OutputError, Locked: before anything is written.
+      RecipeError, BeamArgumentError, InputsError, RegistryError, OutputError, Locked: before anything is written.
       RunFailedError: files or phases failed; what was committed stays, and the same call goes on.
     """
     recipe = pipeline if isinstance(pipeline, Recipe) else resolve(*load(pipeline), settings, stages)
     inputs = inputs if isinstance(inputs, Inputs) else Inputs(patterns=tuple(inputs))
-    files = resolve_files(recipe)
     out = Output(str(output))
     _check_folders(out, options)
+    work = absolute(options.work or out.at("work"))
+    engine = Engine(options.workers or default_workers(), options.beam_args, _log(work))
+    runner = PhaseRunner(engine, work, options.retries, progress or Quiet())
+    for words in engine.check():
+        runner.progress.note(words)
+    files = resolve_files(recipe)
+    given = inputs_module.resolve(inputs.patterns, prefix=inputs.prefix, dump=inputs.dump, where=inputs.where)
     with Lock(out.at(LOCK)):
-        return _locked(recipe, inputs, out, files, options, progress)
+        return _locked(recipe, given, inputs.limit, out, files, options, runner)
 
 
 def _check_folders(out: Output, options: Options) -> None:
     """Folders that must not meet.
 
     Raises:
-      OutputError: no output folder, or it lies in the work folder.
+      WrongFolderError: no output folder, or it lies in the work folder.
     """
     if not out.path:
-        raise OutputError("the output folder's name is empty; give --output DIR")
+        raise WrongFolderError("the output folder's name is empty; give --output DIR")
     if options.work and f"{absolute(out.path)}/".startswith(f"{absolute(options.work)}/"):
-        raise OutputError(f"the output {out.path!r} lies in the work folder {options.work!r}; give folders apart")
+        raise WrongFolderError(f"the output {out.path!r} lies in the work folder {options.work!r}; give folders apart")
 
 
 def absolute(path: str) -> str:
@@ -136,35 +143,30 @@ def resolve_files(recipe: Recipe) -> dict[str, str]:
 
 
 def _locked(
-    recipe: Recipe, inputs: Inputs, out: Output, files: dict[str, str], options: Options, progress: Progress | None
+    recipe: Recipe,
+    given: Given,
+    limit: int,
+    out: Output,
+    files: dict[str, str],
+    options: Options,
+    runner: PhaseRunner,
 ) -> Manifest:
-    work = absolute(options.work or out.at("work"))
-    given = inputs_module.resolve(inputs.patterns, prefix=inputs.prefix, dump=inputs.dump, where=inputs.where)
     identity = {
         "pipeline": recipe.name,
         "recipe": recipe.sha256(files),
         "inputs": digest([[s.name, s.size, s.etag, s.dump] for s in given.sources]),
-        "where": inputs.where,
-        "limit": inputs.limit,
+        "where": given.where,
+        "limit": limit,
     }
     if options.fresh:
         out.clear(work=not options.work)
     if out.claim(identity):
         return out.manifest()
-    engine = Engine(options.workers or default_workers(), options.beam_args, _log(work))
-    engine.check()
-    runner = PhaseRunner(engine, work, options.retries, progress or Quiet())
     for words in warnings(recipe, given.sources, given.indexes):
         runner.progress.note(words)
     levels = Levels(recipe, files, runner)
-    levels.run(given, inputs.limit)
-    for name, why in levels.failed.items():
-        runner.progress.note(f"{name}: {why}")
-    if len(levels.failed) > options.max_failed_files:
-        raise RunFailedError(
-            f"{len(levels.failed)} input files could not be read, {options.max_failed_files} are allowed "
-            f"(--max-failed-files); the first: {next(iter(levels.failed.values()))}"
-        )
+    levels.run(given, limit)
+    _check_failed(levels.failed, options.max_failed_files, runner.progress)
     published = publish(recipe, levels.states, levels.dedups, runner, out)
     tally = Tally.merged(
         map(Tally.from_json, [*levels.tallies(), *published.tallies]),
@@ -181,6 +183,18 @@ def _locked(
         runner.clean()
         out.clear_work()
     return manifest
+
+
+def _check_failed(failed: Mapping[str, str], most: int, progress: Progress) -> None:
+    """Tells once why each file could not be read, the first in the error where there are more than may be."""
+    forgiven = len(failed) <= most
+    for name, why in [*failed.items()][0 if forgiven else 1 :]:
+        progress.note(f"{name}: {why}")
+    if not forgiven:
+        raise RunFailedError(
+            f"{len(failed)} input files could not be read, {most} are allowed (--max-failed-files); the first: "
+            f"{next(iter(failed.values()))}"
+        )
 
 
 def _check_readable(manifest: Manifest, most: float, progress: Progress) -> None:
@@ -200,6 +214,4 @@ def _log(work: str) -> Path | None:
     """Where local workers' own output goes; none for a work folder elsewhere."""
     if not is_local(work):
         return None
-    folder = Path(work) / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "workers.log"
+    return Path(work) / "logs" / "workers.log"

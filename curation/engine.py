@@ -9,7 +9,6 @@ has no marker.
 import logging
 import os
 import shlex
-import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -18,12 +17,13 @@ from typing import Any
 
 import apache_beam as beam
 import psutil
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, PortableOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from curation import lifeline
 from curation.beam import build
+from curation.beam_arguments import check, is_local
 from curation.jobs import Phase
 
 POLL_SECONDS = 0.2
@@ -33,7 +33,6 @@ WORKER = (
 )
 """A Beam worker that ends with its driver."""
 
-CONNECT_SECONDS = 10.0
 MODE = "--direct_running_mode"
 WORKER_THREAD = "run_worker"
 """The name of Beam's thread that waits for a worker process; it raises when the worker ends with an error."""
@@ -41,10 +40,6 @@ WORKER_THREAD = "run_worker"
 
 class EngineError(Exception):
     """The engine could not bring a phase to its end; markers say what is done."""
-
-
-class EngineArgumentError(ValueError):
-    """What stood behind `--` can't be."""
 
 
 class Engine:
@@ -63,33 +58,14 @@ class Engine:
         self.abandoned = False
         """A phase's thread was left behind: end the process by `os._exit`."""
 
-    def check(self) -> None:
-        """Says before a run that Beam can't take the arguments.
-
-        Raises:
-          EngineArgumentError: an unknown runner, or nobody listens at the job endpoint.
-        """
-        if self.local:
-            return
-        try:
-            beam.Pipeline(options=PipelineOptions(self._args))
-        except ValueError as error:
-            raise EngineArgumentError(f"Beam refuses {' '.join(self._args)!r} (behind --): {error}") from error
-        endpoint = PipelineOptions(self._args).view_as(PortableOptions).job_endpoint
-        host, colon, port = (endpoint or "").rpartition(":")
-        if not colon:
-            return
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
-        except (OSError, ValueError) as error:
-            raise EngineArgumentError(
-                f"nobody answers at --job_endpoint={endpoint!r}: {error}; start the job server"
-            ) from error
+    def check(self) -> list[str]:
+        """Says before a run what Beam can't take or may drop; see `curation.beam_arguments.check`."""
+        return check(self._args)
 
     @property
     def local(self) -> bool:
         """Whether the pinned local runner runs the phases."""
-        return not any(arg.split("=")[0] in ("--runner", "--job_endpoint") for arg in self._args)
+        return is_local(self._args)
 
     def run(self, phase: Phase, plan: str, most: int, watch: Callable[[], None] = lambda: None) -> None:
         """Runs a phase to its end.
@@ -153,6 +129,8 @@ class Engine:
         A worker has the driver's import path, so that stages of a user's own script are found, and nothing of the
         working folder's, where the user may have folders named like ours. It follows its driver from its first moment.
         """
+        if self._log:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
         log = shlex.quote(str(self._log)) if self._log else "/dev/null"
         variables = {
             lifeline.VARIABLE: lifeline.driver(),

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.child import Died
-from curation.inputs import source_at
+from curation.inputs import InputsError, source_at
 from curation.judge import JudgeSpec, as_document, glances, load_stages, plain_text, run_stage
-from curation.output import Output, OutputError
+from curation.output import Output
 from curation.readers import page_at
 from curation.recipe import Recipe
 from curation.sift import DEFAULT_LIMITS, supervised, url_hash
@@ -25,6 +25,10 @@ from storage.paths import listdir, open_read
 
 class NoPageError(LookupError):
     """A run's ledger knows no page of the name asked for."""
+
+
+class MeasureError(RuntimeError):
+    """The page ends every child that measures it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +119,19 @@ def measure(row: dict[str, Any], manifest: Manifest, recipe: Recipe) -> list[Exp
     """Reads the page of a ledger row again and measures it by every stage.
 
     Raises:
-      OutputError: the input is no longer what it was, or the page kills its child.
+      InputsError: the input is no longer what it was.
+      MeasureError: the page kills its child.
     """
     entry = next(e for e in manifest.inputs if e.name == row["path"])
     page = page_at(source_at(entry.path, name=entry.name), row["offset"])
     if page is None:
-        raise OutputError(f"{entry.path!r} has no page at {row['offset']}: the input changed since the run")
+        raise InputsError(f"{entry.path!r} has no page at {row['offset']}: the input changed since the run")
     steps = tuple(step for step in recipe.steps if not isinstance(step.stage, Dedup))
     spec = JudgeSpec(steps, recipe.sample, recipe.seed, True, manifest.files_used)
     with supervised(Explainer(spec), DEFAULT_LIMITS) as child:
         ((_, explained),) = child.map([page])
     if isinstance(explained, Died):
-        raise OutputError(
+        raise MeasureError(
             f"the page can't be measured: {explained.reason} ({explained.value:g}, allowed {explained.threshold:g})"
         )
     return explained

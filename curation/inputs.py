@@ -12,7 +12,7 @@ from curation.formats import format_of
 from curation.index import check_where, is_index
 from curation.readers import FormatError
 from schemas.tasks import Format, Source
-from storage.errors import StorageError
+from storage.errors import DeniedError, PathError, StorageError
 from storage.paths import FileInfo, expand, info, is_local, open_read
 
 COMMON_CRAWL = "https://data.commoncrawl.org/"
@@ -57,10 +57,18 @@ def resolve(patterns: Sequence[str], *, prefix: str = COMMON_CRAWL, dump: str = 
       where: a DuckDB condition on the rows of index files.
 
     Raises:
-      InputsError: nothing is given, a list is empty, a format is unknown, two files have one name, or `where` is
-        wrong or has no index to act on.
-      StorageError: a file is missing or a glob matches nothing.
+      InputsError: nothing is given, a list is empty, a format is unknown, two files have one name, a path is a folder
+        or may not be read, or `where` is wrong or has no index to act on.
+      MissingError: a file is missing or a glob matches nothing.
+      StorageError: a store can't be reached.
     """
+    try:
+        return _resolved(patterns, prefix, dump, where)
+    except (PathError, DeniedError) as error:
+        raise InputsError(str(error)) from error
+
+
+def _resolved(patterns: Sequence[str], prefix: str, dump: str, where: str) -> Given:
     listed: list[tuple[str, str]] = []
     files: list[FileInfo] = []
     for pattern in patterns:
@@ -154,6 +162,8 @@ def _source(name: str, file: FileInfo, dump: str) -> Source:
         raise InputsError(
             f"{file.path!r}: its name or that of a folder above is not UTF-8, so ids can't be made of it; rename it"
         ) from error
+    if is_local(file.path) and not os.access(file.path, os.R_OK):
+        raise InputsError(f"cannot read {file.path!r}: its permissions do not allow it; change them, or leave it out")
     try:
         form, compression = format_of(file.path)
     except FormatError as error:

@@ -17,6 +17,7 @@ from curation.readers.base import FormatError
 from storage.commit import Committed, create_exclusive, replace_atomic
 from storage.errors import MissingError
 from storage.paths import exists, join, open_read
+from storage.retry import may_pass
 
 
 class JobError(Exception):
@@ -120,7 +121,7 @@ class Failure:
     input: bool = False
     """Its input was to blame."""
     final: bool = False
-    """Another try would end alike: a stage raised or could not be built, a file is missing or of another format."""
+    """Another try would end alike: a stage raised or could not be built, or the input's fault does not pass."""
 
 
 def failure(folder: str, job_id: str) -> Failure:
@@ -134,7 +135,9 @@ def failure(folder: str, job_id: str) -> Failure:
 
 def _note_failure(phase: Phase, job: Job, error: Exception) -> None:
     """Leaves the error's words beside the missing marker. On a full disk there may be no room even for them."""
-    final = isinstance(error, ChildError) or isinstance(error.__cause__, FormatError | MissingError)
+    cause = error.__cause__
+    lasting = isinstance(error, InputError) and cause is not None and not may_pass(cause)
+    final = lasting or isinstance(error, ChildError) or isinstance(cause, FormatError | MissingError)
     note = Failure(str(error), isinstance(error, InputError), final)
     try:
         replace_atomic(join(phase.folder, f"{job.id}.failed"), json.dumps(asdict(note)).encode())

@@ -22,7 +22,11 @@ LOCK = ".lock"
 
 
 class OutputError(Exception):
-    """The output folder can't be used as it is."""
+    """The output folder can't be used as it is: it is another run's."""
+
+
+class WrongFolderError(OutputError):
+    """The folder that was named can't be meant: no run finished there, or it lies in the work folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,12 @@ class Output:
             self._check_ours()
             replace_atomic(self.at(RUN), json.dumps(identity, indent=1, ensure_ascii=False).encode())
             return False
-        found = read_json(self.at(RUN))
+        try:
+            found = dict(read_json(self.at(RUN)))
+        except (ValueError, TypeError) as error:
+            raise OutputError(
+                f"{self.at(RUN)!r} does not say whose folder this is ({error}); give another --output, or --fresh"
+            ) from error
         differ = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
         if differ:
             words = "; ".join(
@@ -105,11 +114,15 @@ class Output:
         """The manifest of a finished run.
 
         Raises:
-          OutputError: there is none.
+          WrongFolderError: there is none, or it can't be read.
         """
         if not exists(self.at(MANIFEST)):
-            raise OutputError(f"{self.path!r} has no {MANIFEST}: no run finished here")
-        return Manifest.model_validate(read_json(self.at(MANIFEST)))
+            raise WrongFolderError(f"{self.path!r} has no {MANIFEST}: no run finished here; give a run's --output")
+        try:
+            return Manifest.model_validate(read_json(self.at(MANIFEST)))
+        except ValueError as error:
+            words = str(error).splitlines()[0]
+            raise WrongFolderError(f"{self.at(MANIFEST)!r} is no manifest of a run: {words}") from error
 
 
 def read_json(path: str) -> Any:

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 
 from curation.beam import jobs_table
 from curation.engine import Engine, EngineError
-from curation.hashing import digest
 from curation.jobs import Job, Marker, Phase, failure, read_marker
 from curation.progress import Beat, Progress
 from storage.commit import replace_atomic
@@ -60,14 +59,16 @@ class PhaseRunner:
         watch = _Watch(phase, jobs, weights or {}, self.progress, self.heartbeats)
         pending = [job for job in jobs if job.id not in watch.done()]
         self.progress.begin(phase.name, len(jobs), len(jobs) - len(pending))
-        trouble, given_up = "", []
+        trouble, told, given_up = "", "", []
         for attempt in range(self.retries + 1):
             if not pending:
                 break
             if attempt:
+                words = "as before" if trouble == told else trouble
                 self.progress.note(
-                    f"{phase.name}: try {attempt + 1} of {self.retries + 1} for {len(pending)} jobs; {trouble}"
+                    f"{phase.name}: try {attempt + 1} of {self.retries + 1} for {len(pending)} jobs; {words}"
                 )
+                told = trouble
             try:
                 workers = 1 if seconds < START_SECONDS else len(pending)
                 self.engine.run(phase, self._plan(phase, pending), workers, watch.look)
@@ -199,8 +200,3 @@ class _Watch:
                 continue
             pages, kept = pages + beat["pages"], kept + beat["kept"]
         return pages, kept
-
-
-def job_id(*parts: object) -> str:
-    """A job's id: hash of all that decides its output."""
-    return digest(parts)[:20]

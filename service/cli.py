@@ -13,17 +13,18 @@ from classifiers.fasttext import ModelError
 from classifiers.fit import FitError
 from classifiers.texts import TextsError
 from classifiers.train import OptionsError
-from curation.engine import EngineArgumentError
-from curation.explain import NoPageError
+from curation.beam_arguments import BeamArgumentError
+from curation.explain import MeasureError, NoPageError
 from curation.inputs import InputsError
 from curation.ledger import LedgerError
-from curation.output import OutputError
+from curation.output import OutputError, WrongFolderError
 from curation.phases import RunFailedError
 from curation.registry import StageError
 from service.commands import classifier, demo, explain, models, plan, report, run, sample
 from service.exits import Exit
+from service.notes import tell_storage
 from service.terminal import plain, silence
-from storage.errors import Locked, MissingError, RegistryError, StorageError
+from storage.errors import Locked, MissingError, PathError, RegistryError, StorageError
 from storage.pipelines import PipelinesError
 
 COMMANDS = {
@@ -45,9 +46,9 @@ first steps:
   gristmill explain out https://example.org/page
                                             what became of a page, every rule's value and margin
 
-exit codes: 0 done, 1 failed (the same command goes on), 2 wrong arguments, recipe or inputs, or no such page, 3 a model
-or list is missing or its checksum wrong, 4 the output folder belongs to another run, 5 another run works on it, 130
-interrupted
+exit codes: 0 done, 1 failed (the same command goes on), 2 wrong arguments, recipe or inputs, or no such page or run,
+3 a model or list is missing or its checksum wrong, 4 the output folder belongs to another run, 5 another run works on
+it, 130 interrupted
 """
 
 EXITS: dict[type[Exception], Exit] = {
@@ -55,12 +56,15 @@ EXITS: dict[type[Exception], Exit] = {
     LedgerError: Exit.FAILED,
     PipelinesError: Exit.USAGE,
     StageError: Exit.USAGE,
-    EngineArgumentError: Exit.USAGE,
+    BeamArgumentError: Exit.USAGE,
     InputsError: Exit.USAGE,
     MissingError: Exit.USAGE,
+    PathError: Exit.USAGE,
     TextsError: Exit.USAGE,
     OptionsError: Exit.USAGE,
     NoPageError: Exit.USAGE,
+    WrongFolderError: Exit.USAGE,
+    MeasureError: Exit.FAILED,
     FitError: Exit.FAILED,
     ModelError: Exit.MISSING,
     RegistryError: Exit.MISSING,
@@ -93,8 +97,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     _write_what_can_be()
     given = list(sys.argv[1:] if argv is None else argv)
     at = given.index("--") if "--" in given else len(given)
-    args = parser().parse_args(given[:at])
+    try:
+        args = parser().parse_args(given[:at])
+    except SystemExit:  # help and usage are printed, and whoever reads them may have left
+        _flush()
+        raise
     args.beam_args = tuple(given[at + 1 :])
+    tell_storage()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also where a script's shell had SIGINT ignored
     try:
         code = COMMANDS[args.command].main(args)
@@ -110,7 +119,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _write_what_can_be() -> None:
-    """A terminal or pipe that is not of UTF-8 gets `?` for what it can't have, not a traceback."""
+    """A terminal or pipe that is not of UTF-8 gets `?` for what it can't have, a closed one nothing: no traceback."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115  (`>&-`: lives as long as the process)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -10,7 +10,8 @@ class Exit(IntEnum):
     FAILED = 1
     """The run failed; what was committed stays, and the same command goes on."""
     USAGE = 2
-    """Arguments, recipe or inputs are wrong, or a page asked for is none of the run's; nothing was started."""
+    """Arguments, recipe or inputs are wrong, a page asked for is none of the run's, or a folder holds no finished run;
+    nothing was started, and no folder made."""
     MISSING = 3
     """A model or list can't be had, or a checksum is wrong."""
     FOREIGN = 4

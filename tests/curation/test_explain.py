@@ -6,8 +6,9 @@ import pytest
 
 from curation.child import Died
 from curation.driver import run
-from curation.explain import NoPageError, clusters_of, find, measure
-from curation.output import Output, OutputError
+from curation.explain import MeasureError, NoPageError, clusters_of, find, measure
+from curation.inputs import InputsError
+from curation.output import Output
 from curation.recipe import rebuild
 from tests.curation.conftest import Small
 from tests.runs import IN_MEMORY, Finished, Sample
@@ -88,7 +89,7 @@ def test_an_input_that_changed(small: Small, small_run: Finished) -> None:
     row = small_run.rows("ledger")[1]
     assert [entry.stage for entry in measure(row, small_run.manifest, recipe)] == ["pii"]
     (small.folder / "a.jsonl").write_text('{"text": "x"}\n' + " " * 400)
-    with pytest.raises(OutputError, match=rf"a\.jsonl' has no page at {row['offset']}: the input changed"):
+    with pytest.raises(InputsError, match=rf"a\.jsonl' has no page at {row['offset']}: the input changed"):
         measure(row, small_run.manifest, recipe)
 
 
@@ -105,5 +106,5 @@ def test_a_page_that_kills_its_child(small: Small, small_run: Finished, monkeypa
 
     monkeypatch.setattr("curation.explain.supervised", lambda *_: Dead())
     row = small_run.rows("ledger")[0]
-    with pytest.raises(OutputError, match=r"^the page can't be measured: timed_out \(60, allowed 60\)$"):
+    with pytest.raises(MeasureError, match=r"^the page can't be measured: timed_out \(60, allowed 60\)$"):
         measure(row, small_run.manifest, small.recipe())

@@ -111,9 +111,26 @@ def test_what_can_not_be_read(tmp_path: Path) -> None:
             resolve([str(tmp_path / name) for name in names], prefix=f"{tmp_path}/below")
     with pytest.raises(InputsError, match=r"the condition 'a = 1' \(--where\) selects rows of an index"):
         resolve([f"{tmp_path}/1.jsonl"], where="a = 1")
+    with pytest.raises(InputsError, match=rf"^'{tmp_path}/below' is a folder; give its files by a glob such as "):
+        resolve([f"{tmp_path}/below"])
     for pattern in ("none.jsonl", "none*.jsonl"):
         with pytest.raises(MissingError, match="none"):
             resolve([f"{tmp_path}/{pattern}"])
+
+
+def test_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as root, who may read everything."""
+    _files(tmp_path, "1.jsonl", "2.jsonl")
+    monkeypatch.setattr("curation.inputs.os.access", lambda path, mode: not path.endswith("2.jsonl"))
+    with pytest.raises(InputsError, match=rf"^cannot read '{tmp_path}/2.jsonl': its permissions do not allow it; "):
+        resolve([f"{tmp_path}/*"])
+    monkeypatch.setattr("storage.paths.Path.stat", _denied)
+    with pytest.raises(InputsError, match=rf"^cannot find '{tmp_path}/1.jsonl': not allowed .*; check its permissions"):
+        resolve([f"{tmp_path}/1.jsonl"])
+
+
+def _denied(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
 
 
 def test_an_index_is_told_from_text_by_its_columns(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from curation.jobs import (
     read_marker,
 )
 from storage.commit import Committed
+from storage.errors import StatusError
 from storage.hashed import HashedFile
 
 JOB = Job("j1", 0, {"n": 1})
@@ -136,8 +137,16 @@ def test_of_two_processes_the_first_marker_wins(tmp_path: Path) -> None:
     assert marker.files["docs"].name == names[0]
 
 
+def _from(error: Exception, cause: Exception) -> Exception:
+    """The error, raised from the cause."""
+    error.__cause__ = cause
+    return error
+
+
 FAILURES = {
     "input": (InputError("a.warc.gz: cut at 7"), Failure("a.warc.gz: cut at 7", input=True)),
+    "lasting": (_from(InputError("a: 401"), StatusError("401", 401)), Failure("a: 401", input=True, final=True)),
+    "passing": (_from(InputError("a: 503"), StatusError("503", 503)), Failure("a: 503", input=True)),
     "job": (JobError("no room in the head"), Failure("no room in the head")),
     "storage": (OSError(28, "No space left on device"), Failure("[Errno 28] No space left on device")),
     "defect": (ChildError("a stage failed on p1"), Failure("a stage failed on p1", final=True)),

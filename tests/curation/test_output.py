@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.output import FOLDERS, MANIFEST, REPORT, RUN, SUCCESS, TALLY, Output, OutputError, entries
+from curation.output import FOLDERS, MANIFEST, REPORT, RUN, SUCCESS, TALLY, Output, OutputError, WrongFolderError, entries
 from schemas.manifest import FileEntry
 from storage.commit import Committed
 
@@ -77,8 +77,23 @@ def test_sweep(tmp_path: Path) -> None:
 
 
 def test_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"has no manifest.json: no run finished here$"):
+    with pytest.raises(WrongFolderError, match=r"has no manifest.json: no run finished here; give a run's --output$"):
         Output(str(tmp_path)).manifest()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"pipeline": 3}'])
+def test_a_manifest_that_is_none(content: str, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(content)
+    with pytest.raises(WrongFolderError, match=rf"^'{tmp_path}/manifest.json' is no manifest of a run: .") as caught:
+        Output(str(tmp_path)).manifest()
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "3"])
+def test_a_folder_that_does_not_say_whose_it_is(content: str, tmp_path: Path) -> None:
+    (tmp_path / RUN).write_text(content)
+    with pytest.raises(OutputError, match=rf"^'{tmp_path}/run.json' does not say whose folder this is .*or --fresh$"):
+        Output(str(tmp_path)).claim(MINE)
 
 
 def test_entries() -> None:

@@ -1,6 +1,7 @@
 """The command: help that teaches, exit codes for scripts, one line for what is known to go wrong."""
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,15 +12,16 @@ from classifiers.fasttext import ModelError
 from classifiers.fit import FitError
 from classifiers.texts import TextsError
 from classifiers.train import OptionsError
-from curation.explain import NoPageError
+from curation.beam_arguments import BeamArgumentError
+from curation.explain import MeasureError, NoPageError
 from curation.ledger import LedgerError
-from curation.output import OutputError
+from curation.output import OutputError, WrongFolderError
 from curation.phases import RunFailedError
 from curation.recipe import RecipeError
 from curation.registry import StageError
 from service import cli
 from service.exits import Exit
-from storage.errors import Locked, MissingError, RegistryError, StorageError
+from storage.errors import Locked, MissingError, PathError, RegistryError, StorageError
 
 COMMANDS = ("run", "demo", "plan", "explain", "report", "sample", "models", "classifier")
 
@@ -106,6 +108,7 @@ def acting(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
 
     monkeypatch.setattr("service.cli.os._exit", end)
     monkeypatch.setattr("service.cli.signal.signal", lambda *_: None)
+    monkeypatch.setattr("service.cli.tell_storage", lambda: None)
     monkeypatch.setattr("service.commands.run.main", lambda args: seen.append(args) or Exit.OK)
     return seen
 
@@ -136,10 +139,14 @@ ERRORS: dict[str, tuple[BaseException, Exit]] = {
     "stage": (StageError("clash"), Exit.USAGE),
     "inputs": (cli.InputsError("no input"), Exit.USAGE),
     "missing_file": (MissingError("no file"), Exit.USAGE),
+    "folder": (PathError("is a folder"), Exit.USAGE),
+    "beam": (BeamArgumentError("knows no --runer"), Exit.USAGE),
     "model": (RegistryError("can't be had"), Exit.MISSING),
     "texts": (TextsError("too few"), Exit.USAGE),
     "options": (OptionsError("dim = 0"), Exit.USAGE),
     "no_page": (NoPageError("has no page"), Exit.USAGE),
+    "no_run": (WrongFolderError("no run finished here"), Exit.USAGE),
+    "hostile_page": (MeasureError("timed_out"), Exit.FAILED),
     "training": (FitError("NaN"), Exit.FAILED),
     "no_model": (ModelError("no fastText model"), Exit.MISSING),
     "foreign": (OutputError("another's"), Exit.FOREIGN),
@@ -200,6 +207,75 @@ def test_training_with_nothing_as_a_process(tmp_path: Path) -> None:
     told = [str(tmp_path / "a.jsonl"), "--negatives", str(tmp_path / "a.jsonl"), "--model", str(tmp_path / "m.bin")]
     done = command("classifier", "train", "--positives", *told, "--dim", "0")
     assert (done.returncode, done.stderr) == (Exit.USAGE, "gristmill: dim = 0: at least 1 was expected\n")
+
+
+BAD_INPUTS = {
+    "folder": (["{here}"], "'{here}' is a folder; give its files by a glob such as '{here}/**/*.warc.gz'"),
+    "missing": (["{here}/no.warc.gz"], "cannot find '{here}/no.warc.gz': there is no such file or folder"),
+    "glob": (["{here}/*.warc.gz"], "no file matches '{here}/*.warc.gz'; check the pattern"),
+    "format": (["{here}/notes"], "{here}/notes: of no format known here: "),
+    "protocol": (["gopher://a/b"], "cannot open 'gopher://a/b': Protocol not known: gopher; known are local paths"),
+    "url": (["http://[::1/a.warc.gz"], "'http://[::1/a.warc.gz' is no URL "),
+    "http_glob": (["http://h/*.warc.gz"], "cannot expand 'http://h/*.warc.gz': HTTP servers do not list folders"),
+    "empty": ([""], "'' is no path: give a file, folder or URL"),
+    "beam": (["{here}/notes", "--", "--runer=x"], "Beam knows no '--runer' (did you mean --runner?)"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUTS)
+def test_bad_inputs_leave_nothing_behind(
+    case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr("service.cli.os._exit", end)
+    monkeypatch.setattr("service.cli.signal.signal", lambda *_: None)
+    monkeypatch.setattr("service.cli.tell_storage", lambda: None)
+    (tmp_path / "notes").write_text("hello")
+    (tmp_path / "mine.yaml").write_text("curation: {mine: {stages: [pii]}}")
+    args, words = BAD_INPUTS[case]
+    given = [arg.format(here=tmp_path) for arg in args]
+    with pytest.raises(Ended, match=f"^{int(Exit.USAGE)}$"):
+        cli.main(["run", f"{tmp_path}/mine.yaml#mine", "--output", str(tmp_path / "out"), "--input", *given])
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith(f"gristmill: {words.format(here=tmp_path)}")
+    assert not (tmp_path / "out").exists()
+
+
+CLOSED = {
+    "help": (["--help"], 0),
+    "help_of_run": (["run", "--help"], 0),
+    "version": (["--version"], 0),
+    "list": (["models", "list"], 0),
+    "wrong": (["runn"], Exit.USAGE),
+    "error": (["explain", "no-such-folder", "x"], Exit.USAGE),
+}
+
+
+@pytest.mark.parametrize("case", CLOSED)
+@pytest.mark.parametrize("closed", [("stdout",), ("stderr",), ("stdout", "stderr")])
+def test_nobody_reads(case: str, closed: tuple[str, ...]) -> None:
+    """As in `gristmill --help | head -0`."""
+    args, code = CLOSED[case]
+    reader, writer = os.pipe()
+    os.close(reader)
+    pipes = {name: writer if name in closed else subprocess.PIPE for name in ("stdout", "stderr")}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen([sys.executable, "-m", "service", *args], **pipes, text=True, env=env) as started:  # type: ignore[call-overload]
+        os.close(writer)
+        printed = "".join(filter(None, started.communicate(timeout=120)))
+    assert started.returncode == code
+    assert "Traceback" not in printed
+    assert "BrokenPipe" not in printed
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_no_stream_at_all(closed: str) -> None:
+    script = f"{sys.executable} -m service --version {closed}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_version() -> None:

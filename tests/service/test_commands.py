@@ -12,7 +12,7 @@ import pytest
 
 from curation.explain import NoPageError
 from curation.inputs import InputsError
-from curation.output import OutputError
+from curation.output import WrongFolderError
 from curation.recipe import RecipeError
 from curation.rules.gopher_repetition import GopherRepetition
 from service import cli
@@ -72,7 +72,7 @@ def test_explain_a_fault(fineweb: Finished, capsys: pytest.CaptureFixture[str]) 
 def test_explain_nobody(fineweb: Finished, tmp_path: Path) -> None:
     with pytest.raises(NoPageError, match="has no page with the URL or id 'x'"):
         cli.COMMANDS["explain"].main(cli.parser().parse_args(["explain", str(fineweb.output), "x"]))
-    with pytest.raises(OutputError, match=r"has no manifest.json: no run finished here"):
+    with pytest.raises(WrongFolderError, match=r"has no manifest.json: no run finished here"):
         cli.COMMANDS["explain"].main(cli.parser().parse_args(["explain", str(tmp_path), "x"]))
 
 
