@@ -8,6 +8,7 @@ It is written under a temporary name and renamed. As it holds no rank's own part
 The tensors' index is a pickle of torch's: give no checkpoint that you don't trust to `--init`.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -210,7 +211,7 @@ def _room(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     wanted = sum(tensor.nbytes for tensor in tensors.values())
     free = shutil.disk_usage(folder).free
     if free < wanted:
-        raise OSError(next(iter(NO_SPACE)), f"{wanted:,} bytes wanted, {free:,} free")
+        raise OSError(errno.ENOSPC, f"{wanted:,} bytes wanted, {free:,} free")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,14 +1,17 @@
 """Ctrl-C and SIGTERM end training after the step under way, with a checkpoint."""
 
 import signal
+import time
 from types import FrameType, TracebackType
 from typing import Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SAME_S = 3.0
+"""Signals so soon after the first are the same request: torchrun passes on to its ranks what the terminal sent them."""
 
 
 class Stop:
-    """Takes the signals while the context lasts; the second one does what it did before.
+    """Takes the signals while the context lasts; a later second one does what it did before.
 
     To be used in the main thread, as Python's signals are.
     """
@@ -16,11 +19,15 @@ class Stop:
     def __init__(self) -> None:
         self.asked = False
         """Whether a signal has come."""
+        self._since = 0.0
         self._before: dict[signal.Signals, object] = {}
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        self._give_back()
+        if not self.asked:
+            self.asked, self._since = True, time.monotonic()
+        elif time.monotonic() - self._since > _SAME_S:
+            self._give_back()
+            signal.raise_signal(number)
 
     def _give_back(self) -> None:
         for one, handler in self._before.items():

@@ -53,4 +53,6 @@ def log_prob(model: Decoder, one: Document) -> Tensor:
     ids, mask = one
     logits = model.logits(model(torch.tensor([ids])))[0]
     scores = logits[:-1] - logits[:-1].exp().sum(-1, keepdim=True).log()
-    return sum((scores[n, ids[n + 1]] for n in range(len(ids) - 1) if mask[n + 1]), torch.zeros((), dtype=torch.float64))
+    return sum(
+        (scores[n, ids[n + 1]] for n in range(len(ids) - 1) if mask[n + 1]), torch.zeros((), dtype=torch.float64)
+    )

@@ -80,8 +80,8 @@ TEXTS = [
 def test_dpo(tmp_path: Path, pairs: int, nll: float) -> None:
     """TRL's likelihood term is a mean over the batch's tokens, so it is compared on one pair."""
     config = trl.DPOConfig(
-        output_dir=str(tmp_path), per_device_train_batch_size=pairs, beta=0.3, max_length=64, report_to=[], use_cpu=True,
-        loss_type=["sigmoid", "sft"] if nll else ["sigmoid"], loss_weights=[1.0, nll] if nll else [1.0],
+        output_dir=str(tmp_path), per_device_train_batch_size=pairs, beta=0.3, max_length=64, report_to=[],
+        use_cpu=True, loss_type=["sigmoid", "sft"] if nll else ["sigmoid"], loss_weights=[1.0, nll] if nll else [1.0],
         bf16=False, gradient_checkpointing=False,
     )  # fmt: skip
     policy, reference = gpt2(1), gpt2(2)

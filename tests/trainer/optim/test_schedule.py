@@ -10,7 +10,10 @@ TOTAL = 1000
 TABLE = {
     "constant": ({"shape": "constant"}, {0: 8.0, 1: 8.0, 1000: 8.0}),
     "constant_ignores_to": ({"shape": "constant", "to": 1.0}, {0: 8.0, 1000: 8.0}),
-    "constant_warmup": ({"shape": "constant", "warmup": 100}, {0: 0.0, 25: 2.0, 50: 4.0, 99: 7.92, 100: 8.0, 1000: 8.0}),
+    "constant_warmup": (
+        {"shape": "constant", "warmup": 100},
+        {0: 0.0, 25: 2.0, 50: 4.0, 99: 7.92, 100: 8.0, 1000: 8.0},
+    ),
     "linear": ({"shape": "linear", "to": 0.0}, {0: 8.0, 250: 6.0, 500: 4.0, 1000: 0.0, 1001: 0.0}),
     "linear_to": ({"shape": "linear", "to": 4.0, "warmup": 200}, {0: 0.0, 100: 4.0, 200: 8.0, 600: 6.0, 1000: 4.0}),
     "linear_without_to": ({"shape": "linear"}, {0: 8.0, 500: 8.0, 1000: 8.0}),
@@ -23,7 +26,10 @@ TABLE = {
     "wsd": ({"shape": "wsd", "to": 0.0, "warmup": 100}, {50: 4.0, 100: 8.0, 799: 8.0, 800: 8.0, 900: 4.0, 1000: 0.0}),
     "wsd_half": ({"shape": "wsd", "to": 4.0, "decay": 0.5}, {0: 8.0, 500: 8.0, 750: 6.0, 1000: 4.0}),
     "wsd_no_decay": ({"shape": "wsd", "to": 0.0, "decay": 0.0}, {0: 8.0, 999: 8.0, 1000: 0.0}),
-    "wsd_all_decay": ({"shape": "wsd", "to": 0.0, "decay": 1.0, "warmup": 200}, {100: 4.0, 200: 8.0, 600: 4.0, 1000: 0.0}),
+    "wsd_all_decay": (
+        {"shape": "wsd", "to": 0.0, "decay": 1.0, "warmup": 200},
+        {100: 4.0, 200: 8.0, 600: 4.0, 1000: 0.0},
+    ),
     "warmup_beyond_the_end": ({"shape": "cosine", "to": 0.0, "warmup": 2000}, {0: 0.0, 500: 2.0, 1000: 4.0}),
 }
 

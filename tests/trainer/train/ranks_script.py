@@ -7,11 +7,10 @@ from pathlib import Path
 import torch
 
 from schemas.training import OptimizerSpec
+from tests.trainer.train.toys import ListSource, Toy, run, stop_at
 from trainer.train.guards import GuardPolicy, Guards
 from trainer.train.ranks import Ranks, joined
 from trainer.train.training import Training
-
-from tests.trainer.train.toys import ListSource, Toy, run, stop_at
 
 
 def train(ranks: Ranks, folder: str, dtype: str, micro_rows: int, stop: int) -> None:

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from storage.errors import StorageError
+from tests.trainer.train.toys import Killed, ListSource, Toy, kill_at, rows, run
 from trainer.errors import IntegrityError, TrainerError, TrainingFailedError
 from trainer.train import checkpoint
 from trainer.train.writer import CheckpointWriter
-
-from tests.trainer.train.toys import Killed, ListSource, Toy, kill_at, rows, run
 
 
 def tensors(seed: int = 0) -> dict[str, Tensor]:
@@ -108,7 +107,7 @@ def test_a_broken_one_is_passed_over_with_a_note(tmp_path: Path, name: str) -> N
     (note,) = notes
     assert note.startswith(f"passed over a checkpoint: {tmp_path / 'step-000002'}")
     BREAKS[name](tmp_path / "step-000001")
-    with pytest.raises(IntegrityError, match="none of the 2 checkpoints in .* is whole"):
+    with pytest.raises(IntegrityError, match=r"none of the 2 checkpoints in .* is whole"):
         checkpoint.latest(tmp_path, notes.append)
 
 
@@ -191,7 +190,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_leaves_the_last_one(disk: Path) -> None:
     small, large = {"model/a": torch.zeros(1000)}, {"model/a": torch.zeros(10**6)}
     checkpoint.write(disk, 1, small, {"n": 1})
-    with pytest.raises(StorageError, match=r"no room for the checkpoint .*step-000002: 4,000,000 bytes wanted, .* free"):
+    with pytest.raises(
+        StorageError, match=r"no room for the checkpoint .*step-000002: 4,000,000 bytes wanted, .* free"
+    ):
         checkpoint.write(disk, 2, large, {})
     (disk / "rest").write_bytes(bytes(shutil.disk_usage(disk).free - 12_000))  # room for the tensors, not for all
     with pytest.raises(StorageError, match=r"no room for the checkpoint .*step-000002: No space left on device"):
@@ -231,7 +232,9 @@ def test_the_last_one_must_stand(tmp_path: Path, disk: Path) -> None:
         if step == 8:
             (disk / "rest").write_bytes(bytes(shutil.disk_usage(disk).free))
 
-    with pytest.raises(TrainingFailedError, match=r"no room .*step-000012.*the last good checkpoint is .*free space and"):
+    with pytest.raises(
+        TrainingFailedError, match=r"no room .*step-000012.*the last good checkpoint is .*free space and"
+    ):
         run(tmp_path / "run", [ListSource()], every=40, at_step=at_step, note=notes.append)
     (disk / "rest").unlink()
     whole = run(tmp_path / "whole", [ListSource()], every=40)

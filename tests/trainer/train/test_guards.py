@@ -8,8 +8,8 @@ from trainer.train.guards import Decision, GuardPolicy, Guards
 NORMAL = [(3.0 + 0.01 * math.sin(i), 1.0 + 0.05 * math.cos(i)) for i in range(40)]
 
 
-def warmed(policy: GuardPolicy = GuardPolicy()) -> Guards:
-    guards = Guards(policy)
+def warmed(policy: GuardPolicy | None = None) -> Guards:
+    guards = Guards(policy or GuardPolicy())
     assert all(guards.judge(step, "s", *pair) for step, pair in enumerate(NORMAL, 1))
     assert guards.decisions == []
     return guards

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from schemas.training import OptimizerSpec
+from tests.trainer.train.toys import LR, Killed, ListSource, Toy, kill_at, loss, rows, run, stop_at
 from trainer.batch import Batch
 from trainer.errors import TrainingFailedError
 from trainer.optim.schedule import learning_rate
 from trainer.train.guards import GuardPolicy, Guards
 from trainer.train.training import Training
-
-from tests.trainer.train.toys import LR, Killed, ListSource, Toy, kill_at, loss, rows, run, stop_at
 
 
 def stages() -> list[ListSource]:
@@ -107,7 +106,14 @@ def test_killed_at_any_step_is_unbroken(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", stages(), average=True, every=60)
     for at in (1, 4, 9, 14, 17, 20, 21):  # each goes on from what the one before left
         with pytest.raises(Killed):
-            run(tmp_path / "cut", stages(), average=True, every=60, model=Toy(seed=at if at > 9 else 0), at_step=kill_at(at))
+            run(
+                tmp_path / "cut",
+                stages(),
+                average=True,
+                every=60,
+                model=Toy(seed=at if at > 9 else 0),
+                at_step=kill_at(at),
+            )
         with (tmp_path / "cut" / "metrics.jsonl").open("ab") as file:
             file.write(b'{"step": 22, "st')
     resumed = run(tmp_path / "cut", stages(), average=True, every=60, model=Toy(seed=9))

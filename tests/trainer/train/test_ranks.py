@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from tests.trainer.train.toys import ListSource, Toy, rows, run
 from trainer.errors import TrainerError
 from trainer.train.ranks import joined
 from trainer.train.training import Training
-
-from tests.trainer.train.toys import ListSource, Toy, rows, run
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,7 +27,9 @@ def torchrun(world: int, *scenarios: tuple[Path, str, int, int]) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
     arguments = ["-m", "tests.trainer.train.ranks_script", json.dumps(scenarios, default=str)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -1,6 +1,9 @@
-"""A model, a source and a run small enough to be followed by eye; they keep to the contracts that the real ones keep."""
+"""A model, a source and a run small enough to be followed by eye, true to the contracts of the real ones."""
 
 import json
+import math
+import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -70,7 +73,7 @@ class ListSource:
         for index in range(state["steps"] if state else 0, len(self.planned)):
             ids, weights = self.planned[index]
             rows, seq_len = weights.shape
-            share = -(-(-(-rows // world)) // micro_rows) * micro_rows
+            share = math.ceil(math.ceil(rows / world) / micro_rows) * micro_rows
             mine, wanted = torch.zeros(share, seq_len + 1, dtype=torch.int64), torch.zeros(share, seq_len)
             documents = torch.full((share, seq_len), -1, dtype=torch.int32)
             count = len(range(rank, rows, world))
@@ -82,7 +85,7 @@ class ListSource:
             yield Step(index, seq_len, rows, int(weights.sum()), batches, {"steps": index + 1})
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818 (it says what is the case)
     """Stands for a process that ends between two steps."""
 
 
@@ -143,8 +146,6 @@ def rows(folder: Path) -> list[Row]:
 
 def stop_at(step: int) -> Callable[[int], None]:
     """Sends what Ctrl-C sends, after a step."""
-    import os
-    import signal
 
     return lambda now: os.kill(os.getpid(), signal.SIGINT) if now == step else None
 
