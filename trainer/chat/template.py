@@ -8,8 +8,8 @@ for another role. That holds for `<think>` too: no field of a message says yet t
 The mask is 1 on an assistant's content and the token that closes its turn, in every turn. Where the template has
 `generation` tags they say what that is; else it is what a turn adds to the prompt before it, up to its last special
 token. Offsets of tokens into text are not used: they are wrong behind normalisation, for characters of several tokens,
-and for blanks. A token's side is found by encoding the text before the border; one that begins in the prompt (two
-newlines as one token, the answer beginning with the second) counts as prompt.
+and for blanks. A token's side is found by encoding the text before the border; one that joins the prompt's last
+line break to an answer's leading ones counts as prompt, and any other that reaches over a border is an error.
 """
 
 import re
@@ -27,7 +27,7 @@ from trainer.errors import TrainerError
 from trainer.tokenizer.tokenizer import Ids, Tokenizer
 
 _REACH = 64
-"""Characters that a token may reach over a border."""
+"""Blanks that a token may take from behind a border."""
 
 
 def render(messages: Sequence[Message], tokenizer: Tokenizer, *, answer: bool = True) -> tuple[Ids, NDArray[np.uint8]]:
@@ -129,18 +129,19 @@ def _parts(text: str, tokenizer: Tokenizer, marks: Marks) -> list[_Section | int
 
 
 def _begun(text: str, ids: Sequence[int], at: int, tokenizer: Tokenizer) -> int:
-    """Tokens that begin before a character: those of the text before it, or before the next place where tokens end."""
+    """Tokens that begin before a character: those of the text before it, or before the blanks that a token joins."""
     if at == 0:
         return 0
-    for end in range(at, min(len(text), at + _REACH)):
+    for end in range(at, min(len(text), at + _REACH) + 1):
         before = tokenizer.encode_text(text[:end])
         if ids[: len(before)] == before:
             return len(before)
-    if at + _REACH >= len(text):
-        return len(ids)
+        if not text[end : end + 1].isspace():
+            break
     raise TrainerError(
-        f"tokens of {tokenizer.where!r} reach more than {_REACH} characters over the border between prompt and answer "
-        f"in {text[max(0, at - 20) : at + 60]!r}; strip what the answer begins with"
+        f"a token of {tokenizer.where!r} reaches over the border between prompt and answer in "
+        f"{text[max(0, at - 20) : at]!r} {text[at : at + 60]!r}: as the prompt alone ends, nothing could be learnt to "
+        "follow; end the template's prompt with a special token or a line break, and begin answers without blanks"
     )
 
 

@@ -64,7 +64,7 @@ def llama3() -> bytes:
 
 
 def qwen2() -> bytes:
-    """NFC, a cut with single digits, bytes, no BOS; special tokens behind the vocabulary, some added ones not special."""
+    """NFC, a cut with single digits, bytes, no BOS; special tokens last, and an added one that is not special."""
     backend = Tokenizer(models.BPE())
     backend.normalizer = normalizers.NFC()
     backend.pre_tokenizer = _bytes_after(bpe.CUTS)
@@ -78,7 +78,7 @@ def qwen2() -> bytes:
 
 
 def gemma() -> bytes:
-    """Blanks as ▁, no other cut, bytes for what is unknown, BOS by a template, special tokens first."""
+    """Blanks as ▁, cuts at line breaks alone, bytes for what is unknown, BOS by a template, special tokens first."""
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>"]
     backend = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     backend.normalizer = normalizers.Replace(" ", "▁")
@@ -89,7 +89,9 @@ def gemma() -> bytes:
     backend.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
     told = json.loads(backend.to_str())
     told["added_tokens"] = [token for token in told["added_tokens"] if token["content"] not in fallback]
-    return json.dumps(told, ensure_ascii=False).encode()
+    backend = Tokenizer.from_str(json.dumps(told))
+    backend.add_tokens([AddedToken("\n" * n, special=False, normalized=False) for n in (1, 2, 3)])
+    return backend.to_str().encode()
 
 
 NAMES: dict[str, dict[str, Any]] = {
