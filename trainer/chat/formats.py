@@ -81,7 +81,7 @@ def _messages(value: Any, row: Row) -> tuple[Message, ...]:
 
 
 def _message(value: Any, row: Row) -> Message:
-    if not isinstance(value, Mapping) or value.get("role") not in _ROLES:
+    if not isinstance(value, Mapping) or str(value.get("role")) not in _ROLES:
         raise TrainerError(f"{row.where}: a message has role ({', '.join(_ROLES)}) and content, unlike {_short(value)}")
     if calls := [key for key in _CALLS if value.get(key)]:
         raise TrainerError(f"{row.where}: {calls[0]} can't be learnt, in {_short(value)}; leave such conversations out")

@@ -1,0 +1,221 @@
+"""Files of conversations and preferences, in each form that is read, and what is said of others."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from schemas.chat import Conversation, Message, Preference
+from storage.errors import MissingError
+from tests.conftest import HttpFiles
+from trainer.chat.importers import read_conversations, read_preferences
+from trainer.errors import TrainerError
+
+ASK, SAY = Message(role="user", content="고양이?"), Message(role="assistant", content="네.")
+MORE, DONE = Message(role="user", content="more"), Message(role="assistant", content="done")
+BE = Message(role="system", content="be brief")
+
+
+def write(path: Path, *rows: Any) -> Path:
+    data = b"".join(row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows)
+    if path.suffix == ".gz":
+        data = gzip.compress(data)
+    elif path.suffix == ".zst":
+        data = zstandard.compress(data)
+    path.write_bytes(data)
+    return path
+
+
+def told(*messages: Message) -> list[dict[str, str]]:
+    return [message.model_dump() for message in messages]
+
+
+CONVERSATIONS: dict[str, tuple[dict[str, Any], Conversation]] = {
+    "ours": (
+        Conversation(id="a", messages=(BE, ASK, SAY), language="ko").model_dump(mode="json"),
+        Conversation(id="a", messages=(BE, ASK, SAY), language="ko"),
+    ),
+    "openai": ({"messages": told(ASK, SAY, MORE, DONE)}, Conversation(id="x.jsonl:1", messages=(ASK, SAY, MORE, DONE))),
+    "openai with parts, names and nulls": (
+        {
+            "id": 7,
+            "messages": [
+                {"role": "developer", "content": "be brief"},
+                {
+                    "role": "user",
+                    "name": "kim",
+                    "content": [{"type": "text", "text": "고"}, {"type": "text", "text": "양이?"}],
+                },
+                {"role": "assistant", "content": "네.", "refusal": None, "tool_calls": None, "weight": 1},
+            ],
+        },
+        Conversation(id="7", messages=(BE, ASK, SAY)),
+    ),
+    "hh": (
+        {"chosen": "\n\nHuman: 고양이?\n\nAssistant: 네.\n\nHuman: more\n\nAssistant: done", "rejected": "…"},
+        Conversation(id="x.jsonl:1", messages=(ASK, SAY, MORE, DONE)),
+    ),
+    "hh as messages": (
+        {"messages": "\n\nHuman: 고양이?\n\nAssistant: 네. "},
+        Conversation(id="x.jsonl:1", messages=(ASK, SAY)),
+    ),
+    "trl prompt and completion": (
+        {"prompt": "고양이?", "completion": "네."},
+        Conversation(id="x.jsonl:1", messages=(ASK, SAY)),
+    ),
+    "trl prompt and completion of messages": (
+        {"prompt": told(BE, ASK), "completion": told(SAY)},
+        Conversation(id="x.jsonl:1", messages=(BE, ASK, SAY)),
+    ),
+    "a preference's better answer": (
+        {"prompt": told(ASK), "chosen": "네.", "rejected": "x"},
+        Conversation(id="x.jsonl:1", messages=(ASK, SAY)),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", list(CONVERSATIONS))
+def test_conversations_of_every_form(tmp_path: Path, form: str) -> None:
+    row, expected = CONVERSATIONS[form]
+    assert list(read_conversations(str(write(tmp_path / "x.jsonl", row)))) == [expected]
+
+
+NO = "아니요."
+PREFERENCES: dict[str, tuple[dict[str, Any], Preference]] = {
+    "ours": (
+        Preference(id="a", prompt=(BE, ASK), chosen="네.", rejected=NO, language="ko").model_dump(mode="json"),
+        Preference(id="a", prompt=(BE, ASK), chosen="네.", rejected=NO, language="ko"),
+    ),
+    "hh": (
+        {
+            "chosen": "\n\nHuman: 고양이?\n\nAssistant: 네.\n\nHuman: more\n\nAssistant: done",
+            "rejected": "\n\nHuman: 고양이?\n\nAssistant: 네.\n\nHuman: more\n\nAssistant:",
+        },
+        Preference(id="x.jsonl:1", prompt=(ASK, SAY, MORE), chosen="done", rejected=""),
+    ),
+    "hh with its prompt apart": (
+        {"prompt": "\n\nHuman: 고양이?\n\nAssistant:", "chosen": " 네.", "rejected": f" {NO}"},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen="네.", rejected=NO),
+    ),
+    "trl text": (
+        {"prompt": "고양이?", "chosen": " 네.", "rejected": NO},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=" 네.", rejected=NO),
+    ),
+    "trl messages": (
+        {"prompt": told(ASK), "chosen": told(SAY), "rejected": [{"role": "assistant", "content": NO}]},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen="네.", rejected=NO),
+    ),
+    "trl whole conversations": (
+        {"chosen": told(ASK, SAY), "rejected": [*told(ASK), {"role": "assistant", "content": NO}]},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen="네.", rejected=NO),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", list(PREFERENCES))
+def test_preferences_of_every_form(tmp_path: Path, form: str) -> None:
+    row, expected = PREFERENCES[form]
+    assert list(read_preferences(str(write(tmp_path / "x.jsonl", row)))) == [expected]
+
+
+def test_a_folder_is_read_in_order_of_name_and_line_and_names_its_rows(tmp_path: Path) -> None:
+    row = {"messages": told(ASK, SAY)}
+    write(tmp_path / "b.jsonl.zst", row)
+    write(tmp_path / "a.jsonl.gz", row, b"\n  \n", row)
+    write(tmp_path / "c.jsonl", row)
+    write(tmp_path / "notes.txt", b"not read")
+    expected = ["a.jsonl.gz:1", "a.jsonl.gz:4", "b.jsonl.zst:1", "c.jsonl:1"]
+    assert [found.id for found in read_conversations(str(tmp_path))] == expected
+    assert [found.id for found in read_conversations(f"{tmp_path}/*.jsonl*")] == expected
+    assert [found.id for found in read_conversations(str(tmp_path / "c.jsonl"))] == ["c.jsonl:1"]
+
+
+def test_frames_and_long_lines_of_zstd_are_joined(tmp_path: Path) -> None:
+    rows = [{"messages": told(ASK, Message(role="assistant", content=f"{n} " * 100_000))} for n in range(12)]
+    data = b"".join(json.dumps(row).encode() + b"\n" for row in rows).rstrip(b"\n")
+    third = len(data) // 3
+    packed = b"".join(map(zstandard.compress, (data[:third], data[third:-5], data[-5:])))
+    (tmp_path / "x.jsonl.zst").write_bytes(packed)
+    found = list(read_conversations(str(tmp_path / "x.jsonl.zst")))
+    assert [one.messages[1].content for one in found] == [row["messages"][1]["content"] for row in rows]
+
+
+def test_files_are_read_wherever_storage_reaches(http_files: HttpFiles) -> None:
+    write(http_files.folder / "x.jsonl.gz", {"messages": told(ASK, SAY)})
+    assert [found.id for found in read_conversations(f"{http_files.url}/x.jsonl.gz")] == ["x.jsonl.gz:1"]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_file_that_breaks_off_is_an_error(tmp_path: Path, suffix: str) -> None:
+    whole = write(tmp_path / f"x.jsonl{suffix}", *({"messages": told(ASK, SAY), "n": n} for n in range(1000)))
+    whole.write_bytes(whole.read_bytes()[:-20])
+    with pytest.raises(TrainerError, match=rf"x.jsonl{suffix}' can't be unpacked: .*; is it whole\?"):
+        list(read_conversations(str(whole)))
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (b"{\n", r"x.jsonl:2: b'\{\\n' is no JSON"),
+        (b"[" * 100_000 + b"\n", r"x.jsonl:2: .* is no JSON"),
+        (b"\xff\n", r"x.jsonl:2: b'\\xff\\n' is no JSON"),
+        ([1], r"x.jsonl:2: b'\[1\]\\n' is no JSON object"),
+        ({"text": "x", "n": 1}, r"x.jsonl:2: messages, .* were expected, but its keys are \['n', 'text'\]"),
+        ({"messages": told(ASK)}, r"x.jsonl:2: no answer of an assistant in \{'messages'.*고양이"),
+        ({"messages": told(ASK, Message(role="assistant", content=" \n"))}, r"x.jsonl:2: no answer of an assistant"),
+        ({"messages": []}, r"x.jsonl:2: messages were expected, not \[\]"),
+        ({"messages": 7}, r"x.jsonl:2: messages were expected, not 7"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, r"x.jsonl:2: a message has role .* unlike .*'tool'"),
+        ({"messages": [{"role": ["user"], "content": "x"}]}, r"x.jsonl:2: a message has role .* unlike .*\['user'\]"),
+        ({"messages": ["x"]}, r"x.jsonl:2: a message has role .* unlike 'x'"),
+        ({"messages": [{"role": "user", "content": None}]}, r"x.jsonl:2: a content is text, not None"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            r"x.jsonl:2: only parts of text can be learnt, not \{'type': 'image_url'\}",
+        ),
+        ({"messages": [{"role": "assistant", "content": "", "tool_calls": [1]}]}, r"x.jsonl:2: tool_calls can't be"),
+        ({"messages": [{"role": "assistant", "content": "x", "weight": 0}]}, r"x.jsonl:2: weight 0 can't be kept"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, r"x.jsonl:2: half a surrogate pair in '\\ud800'"),
+        ({"messages": told(ASK, SAY), "id": "\ud800"}, r"x.jsonl:2: half a surrogate pair in '\\ud800'"),
+        ({"chosen": "no marks"}, r"x.jsonl:2: text that begins with '\\n\\nHuman: ' was expected, not 'no marks'"),
+        ({"prompt": "a", "completion": told(SAY, SAY)}, r"x.jsonl:2: beside a prompt one message of an assistant"),
+    ],
+)
+def test_rows_that_are_no_conversation(tmp_path: Path, row: Any, said: str) -> None:
+    found = read_conversations(str(write(tmp_path / "x.jsonl", {"messages": told(ASK, SAY)}, row)))
+    assert next(found).messages == (ASK, SAY)
+    with pytest.raises(TrainerError, match=said):
+        next(found)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            {"messages": told(ASK, SAY)},
+            r"x.jsonl:1: chosen and rejected were expected, but its keys are \['messages'\]",
+        ),
+        (
+            {"chosen": told(ASK, SAY), "rejected": told(MORE, SAY)},
+            r"x.jsonl:1: chosen and rejected differ before their last turns in .*고양이",
+        ),
+        ({"chosen": told(ASK, SAY), "rejected": told(ASK, MORE)}, r"x.jsonl:1: two answers of an assistant to a user"),
+        ({"chosen": told(SAY), "rejected": told(DONE)}, r"x.jsonl:1: two answers of an assistant to a user"),
+        ({"prompt": told(ASK, SAY), "chosen": "a", "rejected": "b"}, r"x.jsonl:1: two answers of an assistant to"),
+        ({"prompt": "a", "chosen": " ", "rejected": "b"}, r"x.jsonl:1: the chosen answer is empty in"),
+    ],
+)
+def test_rows_that_are_no_preference(tmp_path: Path, row: Any, said: str) -> None:
+    with pytest.raises(TrainerError, match=said):
+        list(read_preferences(str(write(tmp_path / "x.jsonl", row))))
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"x\.jsonl"):
+        list(read_conversations(str(tmp_path / "x.jsonl")))
+    write(tmp_path / "notes.txt", b"x")
+    with pytest.raises(TrainerError, match=r"holds no file that ends with .jsonl, .jsonl.gz, .jsonl.zst"):
+        list(read_conversations(str(tmp_path)))
