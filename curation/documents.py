@@ -1,4 +1,4 @@
-"""Documents as Parquet: what a level hands to the next, and the columns of a shard."""
+"""Documents: of a page, and as Parquet, which a level hands to the next and shards are cut from."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from schemas.records import Document
+from schemas.records import Document, Page
 from storage.commit import Committed
 from storage.hashed import HashedFile
 from storage.paths import open_read
@@ -61,6 +61,13 @@ class TableWriter:
         with suppress(OSError):  # an open writer would write its footer when it is collected
             self._writer.close()
         self._file.__exit__(kind, error, at)  # which says plainly where there was no room
+
+
+def as_document(page: Page) -> Document:
+    """A page's columns as a document whose text is not known yet."""
+    return Document(
+        "", page.id, page.url, page.path, page.offset, page.dump, page.date, digest=page.digest, metadata=page.metadata
+    )
 
 
 def to_row(doc: Document) -> dict[str, Any]:

@@ -10,13 +10,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.child import Died
+from curation.documents import as_document
 from curation.inputs import InputsError, source_at
-from curation.judge import JudgeSpec, as_document, glances, load_stages, plain_text, run_stage
+from curation.judge import JudgeSpec, glances, load_stages, plain_text, run_stage
+from curation.ledger import url_hash
 from curation.output import Output
 from curation.readers import page_at
 from curation.recipe import Recipe
-from curation.sift import DEFAULT_LIMITS, supervised, url_hash
 from curation.steps import Step, gates
+from curation.supervised import supervised
 from schemas.manifest import Manifest
 from schemas.records import Document, Fault, Measurement, Page
 from schemas.stage import Dedup, Extract
@@ -128,7 +130,7 @@ def measure(row: dict[str, Any], manifest: Manifest, recipe: Recipe) -> list[Exp
         raise InputsError(f"{entry.path!r} has no page at {row['offset']}: the input changed since the run")
     steps = tuple(step for step in recipe.steps if not isinstance(step.stage, Dedup))
     spec = JudgeSpec(steps, recipe.sample, recipe.seed, True, manifest.files_used)
-    with supervised(Explainer(spec), DEFAULT_LIMITS) as child:
+    with supervised(Explainer(spec)) as child:
         ((_, explained),) = child.map([page])
     if isinstance(explained, Died):
         raise MeasureError(

@@ -1,9 +1,8 @@
 """The extract stage: a page's bytes to the main text of a document."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
@@ -15,6 +14,7 @@ from trafilatura.settings import LRU_SIZE
 
 from curation import http
 from curation.cheap_text import cheap_text
+from curation.documents import as_document
 from curation.http import Payload, payload
 from schemas import stage
 from schemas.records import Body, Document, Fault, Page
@@ -151,7 +151,7 @@ class Extract(stage.Extract):
     def _document(self, page: Page, text: str) -> Document | Fault:
         if len(text) < self.min_length:
             return Fault("empty_text", len(text), self.min_length)
-        return Document(text=text, **{f.name: getattr(page, f.name) for f in _SHARED})
+        return replace(as_document(page), text=text)
 
     def _beyond_limits(self, tree: Any) -> Fault | None:
         if tree is None:
@@ -181,10 +181,6 @@ class Extract(stage.Extract):
         text: str = _resiliparse()(source, main_content=True, comments=self.include_comments, alt_texts=False)
         return text.strip()
 
-
-_SHARED = tuple(
-    f for f in dataclasses.fields(Document) if f.name in {field.name for field in dataclasses.fields(Page)}
-)  # fmt: skip
 
 _PAGE_ERRORS = (
     etree.LxmlError,

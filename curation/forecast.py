@@ -1,4 +1,4 @@
-"""What a run would cost, from a sample of its input put through the first level: time, memory, disk, money."""
+"""What a run would cost, from a sample of its input put through the document stages: time, memory, disk, money."""
 
 import time
 from collections import Counter
@@ -13,7 +13,7 @@ from curation.judge import JudgeSpec
 from curation.judged import Judged
 from curation.readers.registry import open_task
 from curation.recipe import Recipe
-from curation.sift import DEFAULT_LIMITS, supervised
+from curation.supervised import supervised
 from schemas.records import Page
 from schemas.tasks import Task
 
@@ -36,7 +36,7 @@ class Forecast:
     Attributes:
       pages: sampled.
       bytes: of the input that the sample spans.
-      kept: of the sample, after the first level (before deduplication, where that comes last).
+      kept: of the sample, before deduplication.
       seconds: CPU seconds that the sample took, reading included.
       memory_bytes: the child's and the reader's peak.
       text_bytes: kept text, UTF-8.
@@ -97,7 +97,7 @@ class Forecast:
 def forecast(
     recipe: Recipe, files: dict[str, str], tasks: Sequence[Task], pages: int = 300, spread: int = 4
 ) -> Forecast:
-    """Runs `pages` pages from `spread` tasks through the first level that knows their text.
+    """Runs `pages` pages from `spread` tasks through all document stages, as if no dedup stage stood between them.
 
     Args:
       recipe: what would run.
@@ -122,9 +122,18 @@ def forecast(
             dropped_bytes += len((j.dropped_text or "").encode("utf-8", "replace"))
     text = sum(len(j.doc.text.encode("utf-8", "replace")) for j in kept if j.doc is not None)
     total = sum(_size(task) for task in tasks)
-    phases = sum(1 + 3 * (level.dedup is not None) for level in levels) + 1
-    counts = (len(judged), min(span, total), len(kept), seconds, memory)
-    return Forecast(*counts, text, dropped_bytes, total, phases, dict(dropped))
+    return Forecast(
+        pages=len(judged),
+        bytes=min(span, total),
+        kept=len(kept),
+        seconds=seconds,
+        memory_bytes=memory,
+        text_bytes=text,
+        dropped_bytes=dropped_bytes,
+        total_bytes=total,
+        phases=sum(1 + 3 * (level.dedup is not None) for level in levels) + 1,
+        dropped=dict(dropped),
+    )
 
 
 def _measured(spec: JudgeSpec, tasks: Sequence[Task], pages: int) -> tuple[list[Judged | Died], int, float, int]:
@@ -133,7 +142,7 @@ def _measured(spec: JudgeSpec, tasks: Sequence[Task], pages: int) -> tuple[list[
     judged: list[Judged | Died] = []
     span = 0
     start: float | None = None
-    with supervised(spec, DEFAULT_LIMITS) as child:
+    with supervised(spec) as child:
         for task in tasks:
             first = len(judged)
             last = task.start

@@ -1,4 +1,4 @@
-"""One hash over anything JSON-able: what jobs, recipes and runs are named by."""
+"""One hash over anything JSON-able: what tasks, jobs, recipes and runs are named by."""
 
 import hashlib
 import json
@@ -8,3 +8,8 @@ from typing import Any
 def digest(value: Any) -> str:
     """sha256 over canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def job_id(*parts: object) -> str:
+    """A job's or a task's id: hash of all that decides its output."""
+    return digest(parts)[:20]

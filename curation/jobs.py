@@ -7,7 +7,8 @@ is done.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -57,7 +58,10 @@ class Marker:
 
 
 class Phase(Protocol):
-    """A kind of job. Instances are pickled to the workers; `setup` and `close` frame their life there."""
+    """A kind of job. Instances are pickled to the workers; `setup` and `close` frame their life there.
+
+    Phases derive from this class, and have to write those two only where they have something to load.
+    """
 
     name: str
     folder: str
@@ -65,7 +69,9 @@ class Phase(Protocol):
 
     def setup(self) -> None:
         """Loads what is heavy, once a worker."""
+        return
 
+    @abstractmethod
     def run(self, job: Job) -> Marker:
         """Does the job and writes its files; the caller creates the marker.
 
@@ -75,6 +81,7 @@ class Phase(Protocol):
 
     def close(self) -> None:
         """Lets go of what `setup` loaded."""
+        return
 
 
 def marker_path(folder: str, job_id: str) -> str:
@@ -143,8 +150,3 @@ def _note_failure(phase: Phase, job: Job, error: Exception) -> None:
         replace_atomic(join(phase.folder, f"{job.id}.failed"), json.dumps(asdict(note)).encode())
     except OSError:
         return
-
-
-def markers(folder: str, ids: Iterator[str]) -> Iterator[Marker | None]:
-    """Markers of the jobs in order, None where one is missing."""
-    return (read_marker(folder, job_id) for job_id in ids)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation import by_language
+from curation.documents import as_document
 from curation.edits.pii import Pii
 from curation.judged import READ_STAGE, Judged, NewTask, is_sampled, sample_hash
 from curation.steps import GateStep, Step, gates
@@ -159,7 +160,7 @@ def run_stage(step: Step, doc: Document, *, whole: bool) -> tuple[Document, list
     Returns:
       The document, and what was measured; where `whole` is false, nothing behind the first failure.
     """
-    stage = by_language.variant(step.name, step.stage, doc.language) if step.each else step.stage
+    stage = step.stage_for(doc)
     if isinstance(stage, Edit):
         return stage.edit(doc), []
     if isinstance(stage, Annotate):
@@ -193,13 +194,6 @@ def glances(
     text = opened.cheap_text()
     for gate in gates if text else ():
         yield gate, *gate.stage.glance(replace(columns, text=text))
-
-
-def as_document(page: Page) -> Document:
-    """A page's columns as a document whose text is not known yet."""
-    return Document(
-        "", page.id, page.url, page.path, page.offset, page.dump, page.date, digest=page.digest, metadata=page.metadata
-    )
 
 
 def plain_text(page: Page) -> Document | Fault:
@@ -251,7 +245,6 @@ class Signer:
         self._step = step
 
     def __call__(self, doc: Document) -> tuple[NDArray[np.uint64], int]:
-        step = self._step
-        stage = by_language.variant(step.name, step.stage, doc.language) if step.each else step.stage
-        assert isinstance(stage, Dedup), f"{step.name!r} is a {type(stage).__name__}"
+        stage = self._step.stage_for(doc)
+        assert isinstance(stage, Dedup), f"{self._step.name!r} is a {type(stage).__name__}"
         return stage.keys(doc), stage.priority(doc)

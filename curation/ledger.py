@@ -1,4 +1,4 @@
-"""The final ledger: what each level said of a page, laid over one another; one row a page, always."""
+"""The ledger: what each level said of a page, laid over one another in the end; one row a page, always."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from curation.documents import read_tables
+from curation.judged import Judged
 from curation.keep import Kept
-from curation.sift import url_hash
+from schemas.records import Document, Page
 from schemas.tables import LEDGER
 from storage.paths import open_read
 
@@ -34,6 +36,28 @@ class LedgerLevel:
     def to_json(self) -> dict[str, Any]:
         """For a job's payload."""
         return {"ledger": self.ledger, "kept": self.kept.to_json(), "dedup": self.dedup, "reason": self.reason}
+
+
+def ledger_row(item: Page | Document, judged: Judged) -> dict[str, Any]:
+    """A dropped page's row of `LEDGER`."""
+    return {
+        "id": item.id,
+        "url": item.url,
+        "path": item.path,
+        "offset": item.offset,
+        "outcome": "dropped",
+        "stage": judged.stage,
+        "reason": judged.reason,
+        "value": judged.value,
+        "threshold": judged.threshold,
+        "gate": judged.gate or None,
+        "url_hash": url_hash(item.url),
+    }
+
+
+def url_hash(url: str) -> int:
+    """The ledger's `url_hash`: xxh3_64 of the URL's UTF-8 bytes."""
+    return xxhash.xxh3_64_intdigest(url.encode("utf-8", "surrogatepass"))
 
 
 class LedgerError(Exception):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.by_language import EACH, KOREAN
-from curation.hashing import digest
+from curation.hashing import digest, job_id
 from curation.inputs import Given
 from curation.jobs import Job, Marker
 from curation.judge import JudgeSpec, SignSpec
@@ -18,7 +18,7 @@ from curation.judged import Sealed
 from curation.keep import Kept
 from curation.ledger import LedgerLevel
 from curation.match import Cluster, Gather, Match
-from curation.phases import PhaseRunner, RunFailedError, job_id
+from curation.phases import PhaseRunner, RunFailedError
 from curation.plan import close_chain, limit_pages, plan
 from curation.recipe import Recipe
 from curation.sift import Sift
@@ -142,20 +142,13 @@ class Levels:
         )
 
     def _sift(self, level: Level, depends: str, states: Sequence[TaskState]) -> None:
+        sample, seed = self._recipe.sample, self._recipe.seed
+        judge = JudgeSpec(level.steps, sample, seed, level.has_text, self._files, library_versions(level.steps))
         phase = Sift(
             join(self._runner.work, "sift", depends[:16]),
-            Sealed.of(
-                JudgeSpec(
-                    level.steps,
-                    self._recipe.sample,
-                    self._recipe.seed,
-                    level.has_text,
-                    self._files,
-                    library_versions(level.steps),
-                )
-            ),
-            self._recipe.sample,
-            self._recipe.seed,
+            Sealed.of(judge),
+            sample,
+            seed,
             level.from_input,
             signal_names(level),
             heartbeats=self._runner.heartbeats,
@@ -194,11 +187,10 @@ class Levels:
         name = level.dedup.name
         entry = next(e for e in self._recipe.entries if e.name == name)
         files = {n: self._files[n] for n in level.dedup.stage.files()}
-        depends = digest([entry.model_dump(mode="json"), level.dedup.each, files, library_versions([level.dedup])])
-        sign = Sign(
-            join(self._runner.work, "sign", depends[:16]),
-            Sealed.of(SignSpec(level.dedup, self._files, library_versions([level.dedup]))),
-        )
+        libraries = library_versions([level.dedup])
+        depends = digest([entry.model_dump(mode="json"), level.dedup.each, files, libraries])
+        build = Sealed.of(SignSpec(level.dedup, self._files, libraries))
+        sign = Sign(join(self._runner.work, "sign", depends[:16]), build)
         jobs = [Job(job_id(s.task.id, s.depends, depends), s.task.index, {"docs": s.kept.docs}) for s in self.states]
         weights = {job.id: state.kept.rows for job, state in zip(jobs, self.states, strict=True)}
         signed = [_sure(marker) for marker in self._runner.run(sign, jobs, weights, self._seconds(self.states))]

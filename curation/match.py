@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curation.jobs import Job, Marker
+from curation.jobs import Job, Marker, Phase
 from curation.keep import CLUSTER_COLUMNS
 from dedup.components import Components, choose_keepers
 from dedup.exchange import read_slice
@@ -30,17 +30,11 @@ def read_list(path: str) -> Iterator[tuple[str, int]]:
 
 
 @dataclass
-class Gather:
+class Gather(Phase):
     """The phase that merges files of keys before the exchange. Payload: `files` (a file list of signatures)."""
 
     folder: str
     name: str = "gather"
-
-    def setup(self) -> None:
-        """Nothing to load."""
-
-    def close(self) -> None:
-        """Nothing to let go."""
 
     def run(self, job: Job) -> Marker:
         """One group of files. See `Phase.run`."""
@@ -49,17 +43,11 @@ class Gather:
 
 
 @dataclass
-class Match:
+class Match(Phase):
     """The phase that finds a hash range's edges. Payload: `files` (a file list of signatures), `fences` [a, b)."""
 
     folder: str
     name: str = "match"
-
-    def setup(self) -> None:
-        """Nothing to load."""
-
-    def close(self) -> None:
-        """Nothing to let go."""
 
     def run(self, job: Job) -> Marker:
         """One range. See `Phase.run`."""
@@ -79,17 +67,11 @@ def _slices(files: str, a: int, b: int) -> Iterator[tuple[NDArray[np.uint64], ND
 
 
 @dataclass
-class Cluster:
+class Cluster(Phase):
     """The phase that joins all edges. Payload: `edges` and `priorities` (file lists), `documents` (how many)."""
 
     folder: str
     name: str = "cluster"
-
-    def setup(self) -> None:
-        """Nothing to load."""
-
-    def close(self) -> None:
-        """Nothing to let go."""
 
     def run(self, job: Job) -> Marker:
         """The one job. See `Phase.run`."""

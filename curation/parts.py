@@ -1,16 +1,16 @@
 """Cuts what the levels left into parts of the output, and has them made and placed."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from curation.documents import read_tables
-from curation.hashing import digest
+from curation.hashing import digest, job_id
 from curation.jobs import Job, Marker
 from curation.levels import DedupResult, TaskState, signal_names
 from curation.output import FOLDERS, Output, entries
-from curation.phases import PhaseRunner, job_id
+from curation.phases import PhaseRunner
 from curation.publish import Publish
 from curation.recipe import Recipe
 from curation.steps import gates
@@ -49,16 +49,7 @@ def publish(
       out: where parts go.
     """
     names = tuple(dict.fromkeys(name for level in recipe.levels() for name in signal_names(level)))
-    phase = Publish(
-        join(runner.work, "publish"),
-        recipe.publish.rows_per_group,
-        recipe.seed,
-        recipe.sample.examples_per_reason,
-        None if recipe.sample.dropped_texts == "all" else recipe.sample.dropped_per_reason,
-        names,
-        recipe.sample.signals == "all",
-        {gate.name: (gate.signal, gate.threshold) for gate in gates(recipe.steps)},
-    )
+    phase = _phase(recipe, names, join(runner.work, "publish"))
     payloads = [
         *_shards(recipe, states),
         *_by_tasks("ledger", states, _ledger_task),
@@ -78,6 +69,19 @@ def publish(
     for folder in FOLDERS:
         out.sweep(folder, [name for kind, name, _ in made if kind == folder])
     return _summary(recipe, made)
+
+
+def _phase(recipe: Recipe, signal_names: tuple[str, ...], folder: str) -> Publish:
+    return Publish(
+        folder,
+        recipe.publish.rows_per_group,
+        recipe.seed,
+        recipe.sample.examples_per_reason,
+        None if recipe.sample.dropped_texts == "all" else recipe.sample.dropped_per_reason,
+        signal_names,
+        recipe.sample.signals == "all",
+        {gate.name: (gate.signal, gate.threshold) for gate in gates(recipe.steps)},
+    )
 
 
 def _summary(recipe: Recipe, made: Sequence[tuple[str, str, Marker]]) -> Published:
@@ -156,7 +160,9 @@ def _signals_task(state: TaskState) -> dict[str, Any]:
     return {"files": state.signals, "kept": state.kept.to_json()}
 
 
-def _by_tasks(kind: str, states: Sequence[TaskState], make: Any) -> Iterator[dict[str, Any]]:
+def _by_tasks(
+    kind: str, states: Sequence[TaskState], make: Callable[[TaskState], dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     """Whole tasks, as many a part as make up its rows."""
     parts: list[list[dict[str, Any]]] = [[]]
     rows = 0

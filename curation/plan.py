@@ -3,8 +3,6 @@
 The cut depends on the input alone: on its bytes in all and each file's size, never on workers.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
@@ -14,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.formats import named_format
+from curation.hashing import job_id
 from curation.index import Pick, selection
 from curation.inputs import Given, dump_of, with_prefix
 from curation.readers import VERSION, open_task
@@ -21,7 +20,6 @@ from schemas.tasks import Compression, Format, Source, Task
 from storage.errors import StorageError
 from storage.paths import open_read
 
-ID_LENGTH = 20
 TASKS_WANTED = 4096
 MIN_RANGE = 2 << 20
 MAX_RANGE = 256 << 20
@@ -59,9 +57,9 @@ def plan(given: Given, phase_hash: str) -> list[Task]:
 def identified(task: Task, phase_hash: str) -> Task:
     """The task with its id: of its file, range and records, of the phase, and of how readers read."""
     source = task.source
-    about = [VERSION, phase_hash, source.name, source.size, source.etag, source.format, source.compression, source.dump]
-    about += [task.start, task.end, task.exact, task.pages, task.records]
-    return replace(task, id=hashlib.sha256(json.dumps(about).encode()).hexdigest()[:ID_LENGTH])
+    about = (source.name, source.size, source.etag, source.format, source.compression, source.dump)
+    cut = (task.start, task.end, task.exact, task.pages, task.records)
+    return replace(task, id=job_id(VERSION, phase_hash, *about, *cut))
 
 
 def index_tasks(given: Given) -> Iterator[Task]:
@@ -167,8 +165,7 @@ def close_chain(tasks: Sequence[Task], bounds: Sequence[tuple[int, int]]) -> lis
 
 def again(task: Task, **changes: Any) -> Task:
     """The task with changes, and an id of its own that follows from its old one and them."""
-    about = json.dumps([task.id, sorted(changes.items())])
-    return replace(task, id=hashlib.sha256(about.encode()).hexdigest()[:ID_LENGTH], **changes)
+    return replace(task, id=job_id(task.id, changes), **changes)
 
 
 def limit_pages(tasks: Sequence[Task], limit: int) -> list[Task]:

@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 from curation import false_loss
 from curation.documents import from_row, read_tables
 from curation.edits.pii import Pii
-from curation.jobs import Job, Marker
+from curation.jobs import Job, Marker, Phase
 from curation.judged import sample_hash
 from curation.keep import Kept
 from curation.ledger import DOC_COLUMNS, LedgerLevel, final_rows
 from curation.match import read_list
 from curation.tally import Tally
-from schemas.tables import CLUSTERS, DROPPED_TEXT, LEDGER, SHARD, signals
+from schemas.tables import CLUSTERS, DROPPED_TEXT, LEDGER, SHARD, SIGNALS_KEY, signals
 from storage.hashed import HashedFile
 from storage.paths import open_read
 
@@ -33,11 +33,9 @@ SHOWN = Pii()
 
 EXAMPLE_CHARACTERS = 1_600
 
-HEAD = ("id", "path", "offset", "sampled")
-
 
 @dataclass
-class Publish:
+class Publish(Phase):
     """The phase. A payload's `kind` names the maker in `MAKERS`."""
 
     folder: str
@@ -51,12 +49,6 @@ class Publish:
     gates: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     """Name -> the signal that it decides by, and the least value that passes."""
     name: str = "publish"
-
-    def setup(self) -> None:
-        """Nothing to load."""
-
-    def close(self) -> None:
-        """Nothing to let go."""
 
     def run(self, job: Job) -> Marker:
         """One part. See `Phase.run`."""
@@ -199,7 +191,7 @@ def _signals(phase: Publish, payload: Mapping[str, Any], facts: dict[str, Any]) 
         for path in task["files"]:
             with open_read(path) as file:
                 table = pq.read_table(file)
-            joined = table if joined is None else joined.join(table, list(HEAD), join_type="full outer")
+            joined = table if joined is None else joined.join(table, SIGNALS_KEY.names, join_type="full outer")
         assert joined is not None, "a task has at least one level"
         stays = pc.is_in(joined["offset"], pa.array(Kept.from_json(task["kept"]).offsets(), pa.int64()))
         for name, counts in false_loss.count(joined, stays, phase.gates).items():

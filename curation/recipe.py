@@ -137,15 +137,15 @@ def _assemble(
     if any(step.each for step in steps):
         deviations += (f"languages other than English and Korean: {segmenter(UNICODE).deviation}",)
     return Recipe(
-        name,
-        spec.description,
-        spec.language,
-        spec.seed,
-        tuple(entries),
-        tuple(steps),
-        spec.publish,
-        spec.sample,
-        deviations,
+        name=name,
+        description=spec.description,
+        language=spec.language,
+        seed=spec.seed,
+        entries=tuple(entries),
+        steps=tuple(steps),
+        publish=spec.publish,
+        sample=spec.sample,
+        deviations=deviations,
     )
 
 

@@ -9,22 +9,22 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import xxhash
-
-from curation.child import Child, Died
+from curation.child import Died
 from curation.documents import TableWriter, read_documents, to_row
 from curation.jobs import InputError, Job, Marker
 from curation.judged import Judged, NewTask, Sealed
 from curation.keep import Kept
+from curation.ledger import ledger_row
 from curation.readers.base import Reader
 from curation.readers.registry import open_task
+from curation.supervised import DEFAULT_LIMITS, Limits, SupervisedPhase
 from curation.tally import Tally
 from schemas.recipe import Sample
 from schemas.records import Document, Page
@@ -33,50 +33,18 @@ from schemas.tasks import Task
 from storage.commit import replace_atomic
 from storage.paths import is_local, join
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 CHILD_STAGE = "child"
 """The stage that a ledger row names where the page killed its worker or met a limit."""
 
 HEARTBEAT_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one page may cost. Deterministic limits (bytes, elements, depth) belong to readers and stages."""
-
-    memory_bytes: int = 700 << 20
-    """Of the child, beyond what it holds once its stages are loaded."""
-    cpu_seconds: float = 120.0
-    """A backstop far above what any page needs: the worst page within the limits takes some 26 s."""
-    wall_seconds: float = 900.0
-
-
-DEFAULT_LIMITS = Limits()
-
-
-def supervised(build: Callable[[], Callable[[T], R]], limits: Limits) -> Child[T, R]:
-    """A child within the limits; a context manager."""
-    return Child(
-        build,
-        memory_bytes=limits.memory_bytes,
-        cpu_seconds=limits.cpu_seconds,
-        wall_seconds=limits.wall_seconds,
-        describe=_describe,
-    )
-
-
-def _describe(item: object) -> str:
-    return f"{item.id} ({item.path} at {item.offset})" if isinstance(item, Page | Document) else repr(item)[:300]
-
-
 @dataclass
-class Sift:
+class Sift(SupervisedPhase):
     """The phase. `signal_names` are the columns that this level can measure."""
 
     folder: str
-    judge: Sealed
+    build: Sealed
     """Builds a `curation.judge.Judge`."""
     sample: Sample
     seed: int
@@ -86,15 +54,6 @@ class Sift:
     heartbeats: str = ""
     """A local folder in which tasks under way say how far they are; empty for none."""
     name: str = "sift"
-
-    def setup(self) -> None:
-        """Starts the child."""
-        self._child = supervised(self.judge, self.limits)
-        self._child.__enter__()
-
-    def close(self) -> None:
-        """Ends it."""
-        self._child.__exit__(None, None, None)
 
     def run(self, job: Job) -> Marker:
         """One task. See `Phase.run`."""
@@ -107,13 +66,13 @@ class Sift:
         else:
             assert kept is not None, "a level that reads documents follows another"
             items = read_documents(kept.docs, *kept.mask_and_sizes())
-        retries_before = Counter(self._child.retries)
+        retries_before = Counter(self.child.retries)
         with ExitStack() as stack:
-            out = _Output(self, job, stack)
-            for item, judged in self._child.map(chain((NewTask(),), items)):
+            out = _TaskFiles(self, job, stack)
+            for item, judged in self.child.map(chain((NewTask(),), items)):
                 if not isinstance(item, NewTask):
                     out.add(item, judged)
-            facts = out.facts() | {"retries": dict(Counter(self._child.retries) - retries_before)}
+            facts = out.facts() | {"retries": dict(Counter(self.child.retries) - retries_before)}
             if reader is not None:
                 facts |= {"first": reader.first, "end": reader.end, "skipped": dict(reader.skipped)}
             return Marker(job.id, out.commit(), facts)
@@ -130,7 +89,7 @@ def _pages(reader: Reader, kept: Kept | None) -> Iterator[Page]:
         raise InputError(str(error)) from error
 
 
-class _Output:
+class _TaskFiles:
     """A task's files, and what it counts along the way."""
 
     def __init__(self, sift: Sift, job: Job, stack: ExitStack) -> None:
@@ -195,28 +154,6 @@ class _Output:
         self._beat.end()
         tables = {"docs": self._docs, "ledger": self._ledger, "signals": self._signals, "dropped": self._dropped}
         return {what: table.commit() for what, table in tables.items()}
-
-
-def ledger_row(item: Page | Document, judged: Judged) -> dict[str, Any]:
-    """A dropped page's row of `LEDGER`."""
-    return {
-        "id": item.id,
-        "url": item.url,
-        "path": item.path,
-        "offset": item.offset,
-        "outcome": "dropped",
-        "stage": judged.stage,
-        "reason": judged.reason,
-        "value": judged.value,
-        "threshold": judged.threshold,
-        "gate": judged.gate or None,
-        "url_hash": url_hash(item.url),
-    }
-
-
-def url_hash(url: str) -> int:
-    """The ledger's `url_hash`: xxh3_64 of the URL's UTF-8 bytes."""
-    return xxhash.xxh3_64_intdigest(url.encode("utf-8", "surrogatepass"))
 
 
 class _Heartbeat:

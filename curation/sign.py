@@ -13,36 +13,27 @@ from curation.child import Died
 from curation.documents import read_documents
 from curation.jobs import Job, Marker
 from curation.judged import Sealed
-from curation.sift import DEFAULT_LIMITS, Limits, supervised
+from curation.supervised import DEFAULT_LIMITS, Limits, SupervisedPhase
 from dedup.exchange import FENCES, SignatureWriter
 from storage.hashed import HashedFile
 
 
 @dataclass
-class Sign:
+class Sign(SupervisedPhase):
     """The phase. A job's payload: `docs`, the documents file."""
 
     folder: str
-    signer: Sealed
+    build: Sealed
     """Builds a `curation.judge.Signer`."""
     limits: Limits = DEFAULT_LIMITS
     name: str = "sign"
-
-    def setup(self) -> None:
-        """Starts the child."""
-        self._child = supervised(self.signer, self.limits)
-        self._child.__enter__()
-
-    def close(self) -> None:
-        """Ends it."""
-        self._child.__exit__(None, None, None)
 
     def run(self, job: Job) -> Marker:
         """One task's documents. See `Phase.run`."""
         signatures = SignatureWriter()
         priorities: list[int] = []
         unsigned: Counter[str] = Counter()
-        for row, (_, signed) in enumerate(self._child.map(read_documents(job.payload["docs"]))):
+        for row, (_, signed) in enumerate(self.child.map(read_documents(job.payload["docs"]))):
             if isinstance(signed, Died):  # it stays, as a document without a duplicate
                 unsigned[signed.reason] += 1
                 signed = np.empty(0, np.uint64), 0

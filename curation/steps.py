@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from curation import by_language
+from schemas.records import Document
 from schemas.stage import Dedup, Extract, Gate, Stage
 
 CODE_LIBRARIES = ("numpy", "pyarrow", "xxhash")
@@ -19,6 +20,10 @@ class Step:
     stage: Stage
     each: bool = False
     """Takes every document's own language (`curation.by_language`)."""
+
+    def stage_for(self, doc: Document) -> Stage:
+        """The stage as this document meets it."""
+        return by_language.variant(self.name, self.stage, doc.language) if self.each else self.stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,10 @@ DROPPED_TEXT = pa.schema(
 """Texts of a seeded sample of dropped documents, some hundreds a reason."""
 
 
+SIGNALS_KEY = pa.schema([("id", pa.string()), ("path", pa.string()), ("offset", pa.int64()), ("sampled", pa.bool_())])
+"""What the signals table says of a page besides measurements."""
+
+
 def signals(names: tuple[str, ...]) -> pa.Schema:
     """The signals table: one float32 column a measurement, named `stage.reason`, null where it was not measured."""
-    head = [("id", pa.string()), ("path", pa.string()), ("offset", pa.int64()), ("sampled", pa.bool_())]
-    return pa.schema([*head, *((name, pa.float32()) for name in names)])
+    return pa.schema([*SIGNALS_KEY, *(pa.field(name, pa.float32()) for name in names)])

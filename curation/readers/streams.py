@@ -75,11 +75,6 @@ class Stream:
         """Where the member begins that is being read."""
         return self._member.start if self._member else self._next
 
-    @property
-    def ended(self) -> bool:
-        """Nothing is left, by a clean end or by `error`."""
-        return not self.peek(1)
-
     def peek(self, size: int) -> bytes:
         """The next `size` bytes, fewer only at the end; they stay."""
         if len(self._data) - self._at < size and not self._ended:

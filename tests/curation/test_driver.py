@@ -16,6 +16,7 @@ import curation
 from curation import driver, parts
 from curation.driver import Inputs, Options, run
 from curation.inputs import resolve as resolve_inputs
+from curation.ledger import LedgerError
 from curation.output import Output, OutputError
 from curation.phases import RunFailedError
 from curation.plan import plan
@@ -361,6 +362,6 @@ def test_a_defect_in_a_users_stage_is_told(small: Small, tmp_path: Path) -> None
 def test_page_and_ledger_counts_must_agree(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = driver.publish
     monkeypatch.setattr(driver, "publish", lambda *given: replace(real(*given), kept=99))
-    with pytest.raises(driver.LedgerError, match=r"^10 pages were read, 99 kept and 5 dropped; please report this$"):
+    with pytest.raises(LedgerError, match=r"^10 pages were read, 99 kept and 5 dropped; please report this$"):
         go(small, tmp_path / "out")
     assert not (tmp_path / "out" / "_SUCCESS").exists()

@@ -11,9 +11,8 @@ import xxhash
 from curation.documents import TableWriter
 from curation.judged import Judged
 from curation.keep import Kept
-from curation.ledger import LedgerError, LedgerLevel, final_rows
+from curation.ledger import LedgerError, LedgerLevel, final_rows, ledger_row, url_hash
 from curation.match import CLUSTER_TABLE
-from curation.sift import ledger_row, url_hash
 from schemas.records import Document, Page
 from schemas.tables import LEDGER
 from tests.curation.test_documents import write

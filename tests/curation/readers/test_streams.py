@@ -39,7 +39,7 @@ def test_reading(kind: str, piece: int) -> None:
     stream.seek(5)
     assert (stream.take(10), stream.position) == (RAW[5:15], 15)
     assert b"".join(stream.pieces()) == RAW[15:]
-    assert (stream.ended, stream.error, stream.take(9), stream.skip(9)) == (True, None, b"", 0)
+    assert (stream.peek(1), stream.error, stream.take(9), stream.skip(9)) == (b"", None, b"", 0)
     assert stream.consumed == len(KINDS[kind](RAW))
     stream.seek(0)
     assert stream.take(len(RAW) + 1) == RAW
