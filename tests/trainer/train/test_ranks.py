@@ -26,7 +26,8 @@ def torchrun(world: int, *scenarios: tuple[Path, str, int, int]) -> None:
     """Starts ranks on this machine, which train one after the other: (folder, dtype, micro_rows, stop)."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
     arguments = ["-m", "tests.trainer.train.ranks_script", json.dumps(scenarios, default=str)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    before = filter(None, [os.environ.get("PYTHONPATH")])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *before]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
