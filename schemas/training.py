@@ -99,6 +99,8 @@ class SourceSpec(_Strict):
     """A DuckDB condition on the shard's columns, such as `language = 'ko' and quality > 0.5`."""
     share: tuple[Share, Share] = (0.0, 1.0)
     """Documents whose hash of the id, as a fraction, lies in [from, to)."""
+    answers_only: bool = True
+    """chat: only what the assistant says is learnt (fine-tuning); false: every token (pretraining)."""
     generate: Literal["", "arithmetic"] = ""
     """Instead of `data`: problems in English and Korean with their answers, made from the seed."""
     documents: Amount = 1_000
@@ -205,6 +207,9 @@ class TrainingSpec(_Strict):
 
     description: str = ""
     seed: int = 0
+    """Of initial weights, of what is generated, and of the data's order."""
+    data_seed: int | None = None
+    """Of the data's order alone, where it is to differ."""
     model: ModelSpec | None = None
     """None: the shape of what `--init` gives."""
     tokenizer: TokenizerSpec = TokenizerSpec()

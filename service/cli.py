@@ -20,12 +20,28 @@ from curation.ledger import LedgerError
 from curation.output import OutputError, WrongFolderError
 from curation.phases import RunFailedError
 from curation.registry import StageError
-from service.commands import classifier, demo, explain, models, plan, report, run, sample
+from service.commands import (
+    chat,
+    classifier,
+    demo,
+    evaluate,
+    explain,
+    export,
+    models,
+    plan,
+    report,
+    run,
+    sample,
+    tokenize,
+    tokenizer,
+    train,
+)
 from service.exits import Exit
 from service.notes import tell_storage
 from service.terminal import plain, silence
 from storage.errors import Locked, MissingError, PathError, RegistryError, StorageError
 from storage.pipelines import PipelinesError
+from trainer.errors import ForeignError, IntegrityError, TrainerError, TrainingFailedError
 
 COMMANDS = {
     "run": run,
@@ -36,6 +52,12 @@ COMMANDS = {
     "sample": sample,
     "models": models,
     "classifier": classifier,
+    "tokenizer": tokenizer,
+    "tokenize": tokenize,
+    "train": train,
+    "eval": evaluate,
+    "export": export,
+    "chat": chat,
 }
 
 EPILOG = """\
@@ -70,6 +92,10 @@ EXITS: dict[type[Exception], Exit] = {
     RegistryError: Exit.MISSING,
     OutputError: Exit.FOREIGN,
     Locked: Exit.LOCKED,
+    ForeignError: Exit.FOREIGN,
+    IntegrityError: Exit.MISSING,
+    TrainerError: Exit.USAGE,
+    TrainingFailedError: Exit.FAILED,
     StorageError: Exit.FAILED,
     OSError: Exit.FAILED,
 }

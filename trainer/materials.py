@@ -71,7 +71,7 @@ def sample_texts(spec: TrainingSpec, data: Mapping[str, str]) -> Iterator[str]:
     share = -(-spec.tokenizer.texts // len(origins))
     for source in origins.values():
         if source.kind == "text":
-            yield from _corpus_texts(Corpus(data[source.data]), share, spec.seed)
+            yield from (text for _, text in sample_rows(data[source.data], share, spec.seed))
             continue
         items: Iterable[Conversation | Preference]
         if source.generate:
@@ -102,10 +102,22 @@ def gather(
     paths: dict[str, str] = {}
     for name, source in spec.sources.items():
         if source.generate:
-            made = Made(_generated(source, spec.seed), source.kind, f"{source.generate}, seed {spec.seed}")
+            made = Made(
+                _generated(source, spec.seed),
+                source.kind,
+                f"{source.generate}, seed {spec.seed}",
+                source.answers_only or source.kind == "preference",
+            )
             paths[name] = make(made, tokenizer, root, progress=progress)
         else:
-            paths[name] = tokenize(data[source.data], source.kind, tokenizer, root, progress=progress)
+            paths[name] = tokenize(
+                data[source.data],
+                source.kind,
+                tokenizer,
+                root,
+                progress=progress,
+                answers_only=source.answers_only,
+            )
     distinct = list(dict.fromkeys(paths.values()))
     library = Library([Segments.open(path) for path in distinct])
     return Materials(tokenizer, library, {name: distinct.index(path) for name, path in paths.items()})
@@ -122,17 +134,22 @@ def _contents(item: Conversation | Preference) -> str:
     return "\n".join([*(message.content for message in item.prompt), item.chosen, item.rejected])
 
 
-def _corpus_texts(corpus: Corpus, wanted: int, seed: int) -> Iterator[str]:
-    """About `wanted` texts from as many shards, in a seeded order, as hold ROWS_PER_TEXT times as many rows."""
-    shards, rows = [], 0
-    for shard in sorted(corpus.shards, key=lambda shard: xxhash.xxh3_64_intdigest(shard.path, seed)):
+def sample_rows(folder: str, wanted: int, seed: int) -> Iterator[tuple[str, str]]:
+    """About `wanted` rows (language, text) of a curated folder, chosen by hash of the seed and the document's id.
+
+    They come from as many shards, in a seeded order, as hold ROWS_PER_TEXT times as many rows.
+    """
+    corpus, shards, rows = Corpus(folder), [], 0
+    for shard in sorted(corpus.shards, key=lambda shard: xxhash.xxh3_64_intdigest(shard.path.encode(), seed)):
         shards.append(shard)
         rows += shard.rows
         if rows >= wanted * ROWS_PER_TEXT:
             break
     below = min(1.0, wanted / max(rows, 1)) * 2**64
     for shard in shards:
-        for batch in corpus.rows(shard, columns=["id", "text"]):
-            for name, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                if xxhash.xxh3_64_intdigest(name, seed) < below:
-                    yield text
+        for batch in corpus.rows(shard):
+            names, texts = batch["id"].to_pylist(), batch["text"].to_pylist()
+            languages = batch["language"].to_pylist() if "language" in batch.schema.names else [""] * len(names)
+            for name, language, text in zip(names, languages, texts, strict=True):
+                if text and xxhash.xxh3_64_intdigest(name.encode(), seed) < below:
+                    yield language or "", text

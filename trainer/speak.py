@@ -50,7 +50,9 @@ class Speaker:
             temperature=self.temperature,
             top_p=self.top_p,
             seed=self.seed,
-            stop_ids=frozenset({tokenizer.eos_id, *(tokenizer.special[t] for t in _TURN_ENDS if t in tokenizer.special)}),
+            stop_ids=frozenset(
+                {tokenizer.eos_id, *(tokenizer.special[t] for t in _TURN_ENDS if t in tokenizer.special)}
+            ),
         ):
             ids.append(number)
             text = tokenizer.decode(ids)

@@ -29,7 +29,9 @@ def add(commands: Any, name: str) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("model", type=Path, metavar="DIR", help="a run's output, one of its checkpoints, or a HF folder")
+    parser.add_argument(
+        "model", type=Path, metavar="DIR", help="a run's output, a checkpoint, or a HF folder"
+    )
     parser.add_argument("--ask", action="append", default=[], metavar="TEXT", help="ask this; may stand often")
     parser.add_argument("--base", action="store_true", help="go on with the text as it stands: no turns, no template")
     parser.add_argument("--system", default="", metavar="TEXT", help="what stands before the conversation")

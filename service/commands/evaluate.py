@@ -36,7 +36,7 @@ def add(commands: Any, name: str) -> None:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "model", type=Path, metavar="DIR", help="a run's output, one of its checkpoints, or a HF folder"
+        "model", type=Path, metavar="DIR", help="a run's output, a checkpoint, or a HF folder"
     )
     parser.add_argument("--texts", required=True, metavar="FILE", help="JSONL (.gz, .zst) with a `text` a line")
     parser.add_argument("--by", action="append", default=[], choices=["language", "domain"], help="also a group each")

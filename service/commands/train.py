@@ -1,8 +1,9 @@
 """`gristmill train`: a recipe over curated data into a trained model."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -13,6 +14,10 @@ from service.extras import needs_torch
 from service.terminal import Terminal, plain
 from service.watch import Watch
 from trainer.errors import TrainerError
+from trainer.recipe import load
+
+if TYPE_CHECKING:
+    from trainer.train.run import Options  # torch is an extra
 
 DESCRIPTION = """\
 Trains a model. RECIPE is a name in pipelines.yaml (gpt2-124m, gpt2-1.6b, llama3.1, qwen2, sft-dpo, or gpt2-nano,
@@ -55,7 +60,9 @@ def add(commands: Any, name: str) -> None:
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the run lives")
     parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="a tokenizer.json (default: one is trained)")
-    parser.add_argument("--segments", metavar="DIR", help="keeps tokenised data for all runs (default: a cache)")
+    parser.add_argument(
+        "--segments", default="", metavar="DIR", help="keeps tokenised data for all runs (default: a cache)"
+    )
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         "--init", default="", metavar="DIR", help="start from a model: a run's output, or a Hugging Face folder"
@@ -72,7 +79,7 @@ def add(commands: Any, name: str) -> None:
         help="a part of the recipe, such as model.layers=4, stages.core.tokens=10M, seed=1; may stand often",
     )
     parser.add_argument("--dry-run", action="store_true", help="print stages, steps, passes and padding; train nothing")
-    parser.add_argument("--estimate", action="store_true", help="print size, memory, FLOPs, hours, price; read nothing")
+    parser.add_argument("--estimate", action="store_true", help="print memory, FLOPs, hours, price; read nothing")
     parser.add_argument("--fresh", action="store_true", help="delete this output first and start anew")
     parser.add_argument("--device", default="", metavar="NAME", help="cpu, cuda (default: cuda where there is one)")
     parser.add_argument("--deterministic", action="store_true", help="equal bits in every run on a GPU too; slower")
@@ -81,36 +88,41 @@ def add(commands: Any, name: str) -> None:
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
     needs_torch()
-    from trainer.recipe import load  # what follows needs torch, which is an extra
+    from trainer.train.run import Options, train  # torch is an extra
 
     name, spec = load(args.recipe, args.settings)
-    if args.estimate:
-        return _estimate(name, spec)
-    if args.output is None:
-        raise TrainerError("--output DIR is missing: where the run is to live")
     data = named(args.data)
-    from trainer.train.run import Options, train
-
     options = Options(
         tokenizer=args.tokenizer,
         init=args.init or args.anneal,
         anneal=bool(args.anneal),
-        segments=args.segments or "",
+        segments=args.segments,
         fresh=args.fresh,
         device=args.device,
         deterministic=args.deterministic,
     )
     if args.dry_run:
-        from service.dry_run import show
-        from trainer.train.dry_run import dry_run
-
-        show(dry_run(spec, data, options), Terminal())
-        return Exit.OK
+        return _dry_run(spec, data, options)
+    if args.output is None:
+        raise TrainerError("--output DIR is missing: the folder where the run is to live")
     with Watch() as watch:
         finished = train(name, spec, data, args.output, options, watch)
-    if not finished:
-        watch.note("stopped; the checkpoint stands, the same command goes on")
-        return Exit.INTERRUPTED
+        if not finished:
+            watch.note("stopped; the checkpoint stands, the same command goes on")
+            return Exit.INTERRUPTED
     report = (args.output / "report.html").resolve()
     Terminal().print(Text(f"open    file://{plain(str(report))}"), soft_wrap=True)
+    return Exit.OK
+
+
+def _dry_run(spec: TrainingSpec, data: Mapping[str, str], options: "Options") -> int:
+    from service.dry_run import show
+    from trainer.tokenizer.tokenizer import Tokenizer
+    from trainer.train.dry_run import dry_run
+    from trainer.train.run import fitted
+    from trainer.trained import open_trained
+
+    start = open_trained(options.init) if options.init else None
+    tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else start.tokenizer if start else None
+    show(dry_run(fitted(spec, start, options.anneal), data, tokenizer, options.segments), Terminal())
     return Exit.OK

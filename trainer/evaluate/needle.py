@@ -36,7 +36,7 @@ def needle(
     rows: list[NDArray[np.int64]] = []
     answers: list[int] = []
     for trial in range(trials):
-        random = np.random.Generator(np.random.Philox(key=xxh3_64_intdigest(f"needle {seed} {trial}")))
+        random = np.random.Generator(np.random.Philox(key=xxh3_64_intdigest(f"needle {seed} {trial}".encode())))
         numbers = random.choice(np.arange(10, 100), CHOICES, replace=False)
         told = _ids(tokenizer, f" Code {numbers[0]}.")
         endings = [_ids(tokenizer, f" Code {number}.") for number in numbers]

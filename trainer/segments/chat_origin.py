@@ -24,19 +24,19 @@ Item = Conversation | Preference
 
 
 class ChatFiles:
-    """JSONL files of conversations or preferences; each file is a unit.
+    """JSONL files of conversations or preferences; each file is a unit. `answers_only`: what else is said has mask 0.
 
     Raises:
         TrainerError: There is no such file.
     """
 
-    def __init__(self, path: str, kind: Kind) -> None:
-        self.kind, self.place = kind, path
+    def __init__(self, path: str, kind: Kind, answers_only: bool = True) -> None:
+        self.kind, self.place, self.answers_only = kind, path, answers_only
         found = files(path)
         self._paths = [file.path for file in found]
         self.sizes = tuple(file.size for file in found)
         told = [(file.path.rpartition("/")[2], sha256_file(file.path)) for file in found]  # ids hold the names
-        self.sha256 = hashlib.sha256(repr(told).encode()).hexdigest()
+        self.sha256 = hashlib.sha256(repr((told, answers_only)).encode()).hexdigest()
 
     def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:
         """See `Origin`.
@@ -45,25 +45,25 @@ class ChatFiles:
             TrainerError: A line that is no conversation or preference, or holds no answer.
         """
         read = read_conversations if self.kind == "chat" else read_preferences
-        return _chunks(itertools.islice(read(self._paths[unit]), start, None), tokenizer)
+        return _chunks(itertools.islice(read(self._paths[unit]), start, None), tokenizer, self.answers_only)
 
 
 class Made:
     """Conversations or preferences that a generator made; one unit."""
 
-    def __init__(self, items: Sequence[Item], kind: Kind, place: str) -> None:
-        self.kind, self.place = kind, place
+    def __init__(self, items: Sequence[Item], kind: Kind, place: str, answers_only: bool = True) -> None:
+        self.kind, self.place, self.answers_only = kind, place, answers_only
         self._items = tuple(items)
         told = [item.model_dump_json() for item in self._items]
-        self.sha256 = hashlib.sha256(repr(told).encode()).hexdigest()
+        self.sha256 = hashlib.sha256(repr((told, answers_only)).encode()).hexdigest()
         self.sizes = (sum(map(len, told)),)
 
     def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:
         """See `Origin`."""
-        return _chunks(self._items[start:], tokenizer)
+        return _chunks(self._items[start:], tokenizer, self.answers_only)
 
 
-def _chunks(items: Iterable[Item], tokenizer: Tokenizer) -> Iterator[Chunk]:
+def _chunks(items: Iterable[Item], tokenizer: Tokenizer, answers_only: bool) -> Iterator[Chunk]:
     for some in _batched(items):
         tokens: list[NDArray[Any]] = []
         masks: list[NDArray[np.uint8]] = []
@@ -81,7 +81,7 @@ def _chunks(items: Iterable[Item], tokenizer: Tokenizer) -> Iterator[Chunk]:
                 languages.append(item.language)
                 sizes.append(sum(len(message.content.encode()) for message in messages))
         columns = {"id": names, "language": languages, "bytes": pa.array(sizes, pa.int64())}
-        yield Chunk(tokens, masks, pa.table(columns))
+        yield Chunk(tokens, masks if answers_only else None, pa.table(columns))
 
 
 def _batched(items: Iterable[Item]) -> Iterator[Sequence[Item]]:

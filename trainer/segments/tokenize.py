@@ -46,6 +46,7 @@ def tokenize(
     workers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     segment_tokens: int = SEGMENT_TOKENS,
+    answers_only: bool = True,
 ) -> str:
     """Makes the folder of segments of some data, or goes on with it, or finds it finished.
 
@@ -60,6 +61,7 @@ def tokenize(
         workers: Processes; None for as many as there are cores and work worth it.
         progress: Told as it goes on.
         segment_tokens: Of a segment, at most.
+        answers_only: Of chat, whether only what the assistant says may be a target.
 
     Returns:
         The folder: `folder_of_folders/<key>`.
@@ -70,7 +72,7 @@ def tokenize(
         StorageError: No room, or a store refuses.
     """
     return make(
-        _origin(data, kind),
+        _origin(data, kind, answers_only),
         tokenizer,
         folder_of_folders,
         workers=workers,
@@ -119,8 +121,8 @@ def make(
     return folder
 
 
-def _origin(data: str, kind: Kind) -> Origin:
-    return TextOrigin(data) if kind == "text" else ChatFiles(data, kind)
+def _origin(data: str, kind: Kind, answers_only: bool) -> Origin:
+    return TextOrigin(data) if kind == "text" else ChatFiles(data, kind, answers_only or kind == "preference")
 
 
 def _key(origin: Origin, tokenizer: Tokenizer, segment_tokens: int) -> str:

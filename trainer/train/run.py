@@ -1,11 +1,13 @@
 """A run: a recipe, data and an output folder; what is done there is gone on with.
 
-The output holds run.json, tokenizer/, plan/STAGE/, checkpoints/, metrics.jsonl, timing.jsonl, events/, report.html and,
-at the end, _SUCCESS.
+The output holds run.json, tokenizer/, plan/STAGE/, checkpoints/, metrics.jsonl, timing.jsonl, events/ and, at the end,
+summary.json, report.html and _SUCCESS.
 """
 
 import contextlib
 import dataclasses
+import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,17 +17,18 @@ from typing import Any, Protocol
 import torch
 import xxhash
 
-from schemas.training import ModelSpec, StageSpec, TrainingSpec
+from schemas.training import GateSpec, ModelSpec, StageSpec, TrainingSpec
+from storage.commit import replace_atomic
 from storage.lock import Lock
-from trainer import materials
+from trainer import materials, report
 from trainer.batch import Source
 from trainer.errors import ForeignError, TrainerError, TrainingFailedError
-from trainer.evaluate.gate import Gate
+from trainer.evaluate.held_out import HeldOut
 from trainer.materials import Materials
 from trainer.model import memory
 from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import Tokenizer
-from trainer.train import checkpoint, report, stages
+from trainer.train import checkpoint, stages
 from trainer.train.board import Board
 from trainer.train.identity import RUN, Identity
 from trainer.train.loop import Loop, Stage
@@ -38,11 +41,11 @@ from trainer.train.training import Training
 from trainer.train.writer import CheckpointWriter
 from trainer.trained import CHECKPOINTS, MODEL, TOKENIZER, Trained, open_trained
 
-SUCCESS, REPORT, PLANS, EVENTS = "_SUCCESS", "report.html", "plan", "events"
-_OWN = (RUN, TOKENIZER, PLANS, CHECKPOINTS, METRICS, TIMING, EVENTS, REPORT, SUCCESS)
+SUCCESS, REPORT, SUMMARY, PLANS, EVENTS = "_SUCCESS", "report.html", "summary.json", "plan", "events"
+_OWN = (RUN, TOKENIZER, PLANS, CHECKPOINTS, METRICS, TIMING, EVENTS, SUMMARY, REPORT, SUCCESS)
 """All that a run leaves in its output."""
-_GATES, _BEFORE = "gates", "loss_before"
-"""Facts: what each gate saw, by stage; held-out loss before the stage under way."""
+_GATES, _HELD_OUT, _BEFORE = "gates", "held_out", "loss_before"
+"""Facts: what each gate saw and the held-out loss behind each stage, by stage; that loss before the present one."""
 
 
 class Watcher(Protocol):
@@ -170,8 +173,8 @@ def prepared(
         if given is not None and own.sha256 != given.sha256:
             raise ForeignError(
                 f"the run in {str(output)!r} has tokenizer {own.sha256[:16]}…, that of "
-                f"{str(options.tokenizer or options.init)!r} is {given.sha256[:16]}…; give another --output, or --fresh "
-                "to start anew there"
+                f"{str(options.tokenizer or options.init)!r} is {given.sha256[:16]}…; give another --output, or "
+                "--fresh to start anew there"
             )
         materials.gather(spec, data, own, options.segments)
     ranks.share_object(None)
@@ -204,7 +207,7 @@ class _Run:
     anneal: bool
     training: Training = dataclasses.field(init=False)
     loop: Loop = dataclasses.field(init=False)
-    gate: Gate | None = dataclasses.field(init=False, default=None)
+    held_out: HeldOut = dataclasses.field(init=False)
 
     def go(self, stack: contextlib.ExitStack) -> bool:
         """Stage after stage, from where the newest checkpoint stands."""
@@ -220,13 +223,19 @@ class _Run:
                 held = self.training.tensors()
                 self.start.checkpoint.load({name: held[name] for name in held if name.startswith("optimizer/")})
             self.training.start_alike(self.ranks)
-        self.gate = self._gate()
+        texts = {folder for name, folder in self.made.folders.items() if self.spec.sources[name].kind == "text"}
+        self.held_out = HeldOut(self.made.library, texts, self.spec.held_out, self.made.tokenizer)
+        if any(stage.gate for stage in self.spec.stages) and not self.held_out.documents:
+            raise TrainerError(
+                f"held_out {self.spec.held_out!r} leaves no document to judge gates by; raise it, or give more text"
+            )
         total = sum(source.total_targets for source in sources)
         self.loop = self._loop(stack, total, found.path if found else None)
         for number, (stage, source) in enumerate(zip(self.spec.stages, sources, strict=True)):
             if number >= self.training.progress.stage and not self._stage(number, stage, source):
                 return False
         if self.ranks.first:
+            replace_atomic(str(self.output / SUMMARY), json.dumps(self._summary(), indent=1).encode())
             report.write(self.output)
             (self.output / SUCCESS).touch()
         return True
@@ -235,8 +244,7 @@ class _Run:
         """A stage to its end and through its gate; False where a signal has stopped it."""
         training, facts = self.training, self.training.facts
         if number > training.progress.stage:
-            if stage.gate and self.gate:
-                facts[_BEFORE] = self.ranks.share_object(self.gate.short_loss(self._model))
+            facts[_BEFORE] = self._held_out_loss(self.spec.stages[0].seq_len[0][1])["loss"]
             reset = stage.optimizer == "reset"
             training.begin_stage(number, reset=reset, average=stage.average, reference=stage.loss.name == "dpo")
             stages.lengthen(self._model, stage)
@@ -251,26 +259,53 @@ class _Run:
         )
         if not self.loop.train(part):
             return False
-        if stage.gate and self.gate and stage.name not in facts.setdefault(_GATES, {}):
-            self._judge(stage)
+        if stage.name not in facts.setdefault(_HELD_OUT, {}):
+            facts[_HELD_OUT][stage.name] = self._held_out_loss(stage.seq_len[-1][1])
+        if stage.gate and stage.name not in facts.setdefault(_GATES, {}):
+            self._judge(stage, stage.gate)
         return True
 
-    def _judge(self, stage: StageSpec) -> None:
-        assert self.gate is not None
-        assert stage.gate is not None
-        facts = self.training.facts
-        length = stage.seq_len[-1][1]
-        measured = self.gate.judge(self._model, stage.gate, stage.name, facts[_BEFORE], length)
+    def _judge(self, stage: StageSpec, gate: GateSpec) -> None:
+        """Lets the run go on, or ends it; the measurements become part of the next checkpoint."""
+        facts, measured = self.training.facts, None
+        if self.ranks.first:
+            short, length = self.spec.stages[0].seq_len[0][1], stage.seq_len[-1][1]
+            measured = self.held_out.judge(self._model, gate, stage.name, short, facts[_BEFORE], length)
         measured = self.ranks.share_object(measured)
-        if not measured.passed and stage.gate.on_fail == "stop":
+        assert measured is not None
+        if not measured.passed and gate.on_fail == "stop":
             raise TrainingFailedError(
-                f"the gate behind stage {stage.name!r} stays shut: {measured.why}; its last checkpoint stands: train the "
-                "stage longer in another output, or go on all the same with "
+                f"the gate behind stage {stage.name!r} stays shut: {measured.why}; its last checkpoint stands: train "
+                "the stage longer in another output, or go on all the same with "
                 f"--set stages.{stage.name}.gate.on_fail=continue"
             )
         facts[_GATES][stage.name] = dataclasses.asdict(measured)
         if self.ranks.first:
             self.watcher.note(f"gate of {stage.name}: {'open' if measured.passed else 'passed by'}; {measured.why}")
+
+    def _held_out_loss(self, length: int) -> dict[str, float | None]:
+        """Loss and bits per byte on held-out documents; null where there are none."""
+        found = None
+        if self.ranks.first:
+            loss = self.held_out.loss(self._model, length)
+            told = {"loss": loss.loss, "bits_per_byte": loss.bits_per_byte, "length": length}
+            found = {key: value if math.isfinite(value) else None for key, value in told.items()}
+        shared: dict[str, float | None] = self.ranks.share_object(found)
+        return shared
+
+    def _summary(self) -> dict[str, Any]:
+        """What came out, for scripts and for the report."""
+        training, facts = self.training, self.training.facts
+        return {
+            "parameters": self._model.shape.parameters.total,
+            "steps": training.progress.step,
+            "targets": training.progress.tokens,
+            "model": facts[MODEL],
+            "held_out": facts[_HELD_OUT],
+            "gates": facts.get(_GATES, {}),
+            "decisions": training.guards.state()["decisions"],
+            "averaged_steps": training.average.steps if training.average else 0,
+        }
 
     @property
     def _model(self) -> Decoder:
@@ -285,7 +320,7 @@ class _Run:
         else:
             assert self.spec.model is not None
             model = ModelSpec.model_validate(state["facts"][MODEL]) if state else self.spec.model
-            seed = xxhash.xxh3_64_intdigest(f"weights {self.spec.seed}")
+            seed = xxhash.xxh3_64_intdigest(f"weights {self.spec.seed}".encode())
             generator = torch.Generator().manual_seed(seed)
             decoder = Decoder(model, self._vocab_size(model), generator=generator)
         decoder.checkpoint_activations = self.spec.checkpoint_activations
@@ -303,13 +338,6 @@ class _Run:
                 "least, or leave it out"
             )
         return rows
-
-    def _gate(self) -> Gate | None:
-        if not any(stage.gate for stage in self.spec.stages):
-            return None
-        texts = {folder for name, folder in self.made.folders.items() if self.spec.sources[name].kind == "text"}
-        short = self.spec.stages[0].seq_len[0][1]
-        return Gate(self.made.library, texts, self.spec.held_out, short, self.made.tokenizer)
 
     def _loop(self, stack: contextlib.ExitStack, total: int, last: Path | None) -> Loop:
         """All that goes on around the steps; files on the first rank alone."""

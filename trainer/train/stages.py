@@ -28,14 +28,19 @@ def source(stage: StageSpec, spec: TrainingSpec, made: Materials, plans: Path) -
       TrainerError: The stage can't be had from these sources.
     """
     if stage.loss.name == "dpo":
-        return PairSource(stage, spec.sources, spec.seed, made.library, made.folders)
+        return PairSource(stage, spec.sources, order_seed(spec), made.library, made.folders)
     return PlanSource(plan(stage, spec, made, plans), made.library)
 
 
 def plan(stage: StageSpec, spec: TrainingSpec, made: Materials, plans: Path) -> Plan:
     """The stage's packed rows."""
     store = plans / stage.name
-    return Plan(stage, spec.sources, spec.seed, spec.held_out, made.library, made.folders, store)
+    return Plan(stage, spec.sources, order_seed(spec), spec.held_out, made.library, made.folders, store)
+
+
+def order_seed(spec: TrainingSpec) -> int:
+    """What decides the data's order."""
+    return spec.seed if spec.data_seed is None else spec.data_seed
 
 
 def loss(stage: StageSpec, training: Training) -> Loss:

@@ -1,6 +1,5 @@
-"""The gate behind a stage: whether short texts are read as well as before, and whether long ones are read at all."""
+"""Held-out documents between stages: their loss, and the gate that a stage must pass before the next one begins."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,11 +8,13 @@ from numpy.typing import NDArray
 
 from schemas.training import GateSpec
 from trainer.errors import TrainerError
+from trainer.evaluate.bits_per_byte import Loss
 from trainer.evaluate.log_probs import log_probs
 from trainer.evaluate.needle import needle
 from trainer.model.decoder import Decoder
 from trainer.plan.shares import is_held_out
 from trainer.segments.library import Library
+from trainer.tokenizer.token_bytes import token_bytes
 from trainer.tokenizer.tokenizer import Tokenizer
 
 ROWS = 64
@@ -26,8 +27,7 @@ SEGMENTS = 8
 class Measured:
     """What a gate saw."""
 
-    stage: str
-    loss_before: float | None
+    loss_before: float
     loss: float | None
     """Nats a target on held-out documents cut to the run's first length."""
     needle: float | None
@@ -37,57 +37,57 @@ class Measured:
     """In words, with the values and what they were held against."""
 
 
-class Gate:
-    """Evaluations between stages, on documents that no stage trains on.
+class HeldOut:
+    """Documents that no stage trains on, and what a model makes of them between stages.
 
     Args:
       library: The segments.
       folders: The library's folders of text sources.
-      held_out: Share of their documents that is held out.
-      short: The run's first sequence length.
+      share: Of their documents that is held out.
       tokenizer: The run's.
     """
 
-    def __init__(
-        self, library: Library, folders: Iterable[int], held_out: float, short: int, tokenizer: Tokenizer
-    ) -> None:
-        self._documents = held_out_documents(library, folders, held_out)
-        self._short = [row[: short + 1] for row in self._documents]
+    def __init__(self, library: Library, folders: Iterable[int], share: float, tokenizer: Tokenizer) -> None:
+        self.documents = held_out_documents(library, folders, share)
         self._tokenizer = tokenizer
+        self._sizes = token_bytes(tokenizer.json)
 
-    def short_loss(self, decoder: Decoder) -> float:
-        """Nats a target at the run's first length; NaN where nothing is held out."""
-        scores = log_probs(decoder, self._short)
-        targets = sum(map(len, scores))
-        return -sum(float(row.sum()) for row in scores) / targets if targets else math.nan
+    def loss(self, decoder: Decoder, length: int) -> Loss:
+        """Over the documents, each cut to `length` targets."""
+        rows = [row[: length + 1] for row in self.documents]
+        found = Loss()
+        for row, scores in zip(rows, log_probs(decoder, rows), strict=True):
+            found.add(-float(scores.sum()), len(scores), int(self._sizes[row[1:]].sum()))
+        return found
 
-    def judge(self, decoder: Decoder, spec: GateSpec, stage: str, before: float | None, length: int) -> Measured:
+    def judge(self, decoder: Decoder, gate: GateSpec, stage: str, short: int, before: float, length: int) -> Measured:
         """Holds a model against a gate.
 
         Args:
           decoder: As the stage has left it.
-          spec: What is asked.
+          gate: What is asked.
           stage: Its name.
-          before: `short_loss` before the stage.
+          short: The run's first sequence length.
+          before: Loss at that length before the stage.
           length: The stage's last sequence length.
 
         Raises:
           TrainerError: Nothing is held out to measure by.
         """
-        if not self._documents:
+        if not self.documents:
             raise TrainerError(f"the gate of stage {stage!r} needs held-out text; raise held_out, or give more data")
         loss = found = None
         faults: list[str] = []
-        if spec.recovered is not None and before is not None:
-            loss = self.short_loss(decoder)
-            if not loss <= spec.recovered * before:
-                faults.append(f"held-out loss {loss:.4f} is above {spec.recovered:g} x {before:.4f}")
-        if spec.needle is not None:
-            found = needle(decoder, self._tokenizer, np.concatenate(self._documents), length)
-            if found < spec.needle:
-                faults.append(f"{found:.0%} of the needles are found at length {length}, {spec.needle:.0%} are asked")
+        if gate.recovered is not None:
+            loss = self.loss(decoder, short).loss
+            if not loss <= gate.recovered * before:
+                faults.append(f"held-out loss {loss:.4f} is above {gate.recovered:g} x {before:.4f}")
+        if gate.needle is not None:
+            found = needle(decoder, self._tokenizer, np.concatenate(self.documents), length)
+            if found < gate.needle:
+                faults.append(f"{found:.0%} of the needles are found at length {length}, {gate.needle:.0%} are asked")
         why = "; ".join(faults) or "all that is asked holds"
-        return Measured(stage, before, loss, found, not faults, why)
+        return Measured(before, loss, found, not faults, why)
 
 
 def held_out_documents(library: Library, folders: Iterable[int], held_out: float) -> Sequence[NDArray[np.integer]]:

@@ -1,0 +1,221 @@
+"""Does curation help? The same small model on two data sets, seed by seed, judged on text that neither has seen."""
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xxhash import xxh3_64_intdigest
+
+from dedup.minhash import MinHash
+from schemas.records import Document
+from schemas.training import TokenizerSpec, TrainingSpec
+from storage.commit import replace_atomic
+from trainer import materials
+from trainer.corpus import Corpus
+from trainer.errors import TrainerError
+from trainer.evaluate.bits_per_byte import Text, evaluate
+from trainer.tokenizer import bpe
+from trainer.tokenizer.tokenizer import Tokenizer
+from trainer.train.dry_run import dry_run
+from trainer.train.run import Options, Watcher, train
+from trainer.trained import open_trained
+
+LEAST_SEEDS = 5
+T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+"""Student's t, two-sided 95 %, by degrees of freedom from 1 on; with more, the last one, which is too wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean of paired differences with its 95 % confidence interval (Student's t over the seeds)."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, differences: Sequence[float]) -> "Interval":
+        """From one difference a seed, two at least."""
+        n = len(differences)
+        mean = statistics.fmean(differences)
+        t = T_975[min(n - 2, len(T_975) - 1)]
+        half = t * statistics.stdev(differences) / math.sqrt(n)
+        return cls(mean, mean - half, mean + half)
+
+    @property
+    def covers_zero(self) -> bool:
+        """Whether no difference is a possibility."""
+        return self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Held-out texts after deduplication against every arm."""
+
+    texts: tuple[Text, ...]
+    given: int
+    dropped: int
+    """Near duplicates of a document of an arm, or copies of one that is held already."""
+
+
+def hold_out(texts: Iterable[Text], arms: Mapping[str, Corpus]) -> Held:
+    """Drops held-out texts that share a MinHash bucket or their whole text with a document of any arm.
+
+    Args:
+      texts: from sources that neither arm filtered.
+      arms: every data set that is trained on; each is read once.
+
+    Raises:
+      TrainerError: none is left.
+    """
+    minhash = MinHash(scope=()).setup({})
+    held: list[Text] = []
+    at: dict[int, list[int]] = {}
+    given = 0
+    for text in texts:
+        given += 1
+        own = _keys(minhash, text.text)
+        if not own & at.keys():
+            for key in own:
+                at.setdefault(key, []).append(len(held))
+            held.append(text)
+    met: set[int] = set()
+    for corpus in arms.values():
+        for shard in corpus.shards:
+            for batch in corpus.rows(shard, columns=["text"]):
+                for found in batch.column(0).to_pylist():
+                    met.update(n for key in _keys(minhash, found) for n in at.get(key, ()))
+    left = tuple(text for n, text in enumerate(held) if n not in met)
+    if not left:
+        raise TrainerError(
+            f"none of the {given:,} held-out texts is new: all are near duplicates of documents of the arms; hold text "
+            "out from other sources"
+        )
+    return Held(left, given, given - len(left))
+
+
+def _keys(minhash: MinHash, text: str) -> frozenset[int]:
+    """Bucket keys, and a hash of the whole text, which short texts have alone."""
+    return frozenset({*map(int, minhash.keys(Document(text=text))), xxh3_64_intdigest(" ".join(text.split()).encode())})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came out, in bits per byte on the held-out texts: less is better."""
+
+    recipe: str
+    targets: int
+    """Of every training."""
+    held_out: Held
+    losses: Mapping[str, tuple[float, ...]]
+    """Arm -> bits per byte, a seed each."""
+    passes: Mapping[str, float]
+    """Arm -> how often its documents were gone over."""
+    difference: Interval
+    """curated - raw, paired by seed."""
+    null: Interval
+    """curated in another order - curated: what chance alone does."""
+
+    @property
+    def verdict(self) -> str:
+        """In words. No effect at this scale is a result."""
+        if not self.null.covers_zero:
+            return "the null arm differs from itself: chance is not what the intervals say; take more seeds"
+        if self.difference.covers_zero:
+            return "no effect at this scale"
+        better = "curated" if self.difference.mean < 0 else "raw"
+        return f"{better} is better by {abs(self.difference.mean):.4f} bits per byte"
+
+    def json(self) -> str:
+        """One object; the held-out texts as counts."""
+        told = {key: value for key, value in asdict(self).items() if key != "held_out"}
+        counts = {"given": self.held_out.given, "dropped": self.held_out.dropped, "texts": len(self.held_out.texts)}
+        return json.dumps({**told, "held_out": counts, "verdict": self.verdict}, ensure_ascii=False)
+
+
+def ablate(
+    recipe: str,
+    spec: TrainingSpec,
+    arms: Mapping[str, str],
+    texts: Iterable[Text],
+    output: Path,
+    watcher: Watcher,
+    seeds: int = LEAST_SEEDS,
+    segments: str = "",
+) -> Outcome:
+    """Trains the recipe on both arms and on the first arm again in another order, seed by seed.
+
+    All trainings have one tokenizer (from the union), the same targets, and by seed the same initial weights. What is
+    finished stays: the same call goes on.
+
+    Args:
+      recipe: Its name.
+      spec: Of one text source, with a model.
+      arms: `curated` and `raw`: curated folders.
+      texts: Held out beforehand from sources that neither arm filtered.
+      output: Of all trainings, and of ablation.json.
+      watcher: Is told of progress.
+      seeds: At least LEAST_SEEDS.
+      segments: As of `Options`.
+
+    Raises:
+      TrainerError: Fewer seeds, another kind of recipe, or no held-out text left.
+    """
+    if seeds < LEAST_SEEDS:
+        raise TrainerError(f"{seeds} seeds make no interval worth having; take {LEAST_SEEDS} or more")
+    if [source.kind for source in spec.sources.values()] != ["text"]:
+        raise TrainerError(f"{recipe} reads sources {sorted(spec.sources)}; ablations compare one source of text")
+    held = hold_out(texts, {name: Corpus(folder) for name, folder in arms.items()})
+    tokenizer = output / "tokenizer"
+    if not tokenizer.exists():
+        _union(spec.tokenizer, arms.values(), spec.seed).save(tokenizer)
+    options = Options(tokenizer=tokenizer, segments=segments)
+    (name,) = (source.data for source in spec.sources.values())
+    losses: dict[str, list[float]] = {arm: [] for arm in (*arms, "null")}
+    for seed in range(seeds):
+        for arm in losses:
+            # the order of the data is the null arm's only difference
+            one = spec.model_copy(update={"seed": seed, "data_seed": seed + (seeds if arm == "null" else 0)})
+            data = {name: arms["curated"] if arm == "null" else arms[arm]}
+            folder = output / f"{arm}-{seed}"
+            if not train(recipe, one, data, folder, options, watcher):
+                raise KeyboardInterrupt
+            trained = open_trained(folder)
+            loss, _ = evaluate(trained.decoder, trained.tokenizer, held.texts, trained.decoder.spec.context)
+            losses[arm].append(loss.bits_per_byte)
+            watcher.note(f"{arm}, seed {seed}: {loss.bits_per_byte:.4f} bits per byte")
+    own = Tokenizer.load(tokenizer)
+    passes = {
+        arm: max(_passes(told) for _, told in dry_run(spec, {name: folder}, own, segments))
+        for arm, folder in arms.items()
+    }
+    outcome = Outcome(
+        recipe=recipe,
+        targets=sum(stage.tokens or 0 for stage in spec.stages),
+        held_out=held,
+        losses={arm: tuple(found) for arm, found in losses.items()},
+        passes=passes,
+        difference=_paired(losses["curated"], losses["raw"]),
+        null=_paired(losses["null"], losses["curated"]),
+    )
+    replace_atomic(str(output / "ablation.json"), outcome.json().encode())
+    return outcome
+
+
+def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)])
+
+
+def _passes(told: Any) -> float:
+    return max(part.passes for part in told.sources.values())
+
+
+def _union(spec: TokenizerSpec, folders: Iterable[str], seed: int) -> Tokenizer:
+    folders = list(folders)
+    share = -(-spec.texts // len(folders))
+    texts = (text for folder in folders for _, text in materials.sample_rows(folder, share, seed))
+    return Tokenizer.from_json(bpe.train(texts, spec))

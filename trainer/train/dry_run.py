@@ -1,0 +1,41 @@
+"""What a recipe would do with its data: a summary a stage, nothing trained."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from schemas.training import TrainingSpec
+from trainer import materials
+from trainer.plan.summary import PlanSummary
+from trainer.tokenizer.tokenizer import Tokenizer
+from trainer.train import stages
+
+
+def dry_run(
+    spec: TrainingSpec, data: Mapping[str, str], tokenizer: Tokenizer | None, segments: str
+) -> list[tuple[str, PlanSummary | int]]:
+    """Tokenises where that has not been done, and compiles the stages' plans in a temporary folder.
+
+    Args:
+      spec: The recipe, with a model.
+      data: Name -> path.
+      tokenizer: The run's; None: one is trained as the run would.
+      segments: Where tokenised data is kept; empty: the cache.
+
+    Returns:
+      (name, summary) of every stage; for stages over preference pairs the number of their targets.
+
+    Raises:
+      TrainerError: As the run would.
+    """
+    materials.check(spec, data)
+    own = tokenizer or materials.trained_tokenizer(spec, data)
+    made = materials.gather(spec, data, own, segments)
+    found: list[tuple[str, PlanSummary | int]] = []
+    with tempfile.TemporaryDirectory(prefix="gristmill-plan-") as plans:
+        for stage in spec.stages:
+            if stage.loss.name == "dpo":
+                found.append((stage.name, stages.source(stage, spec, made, Path(plans)).total_targets))
+            else:
+                found.append((stage.name, stages.plan(stage, spec, made, Path(plans)).summary()))
+    return found
