@@ -1,17 +1,20 @@
 """Trains a byte-level BPE by Hugging Face's `tokenizers`.
 
 Text is brought to NFC, cut into pre-tokens, and merged within each as UTF-8 bytes, so nothing is unknown. NFC and the
-cutting are Qwen 2's (https://huggingface.co/Qwen/Qwen2-7B, tokenizer.json), for these reasons:
+cutting are Qwen 2's (https://huggingface.co/Qwen/Qwen2-7B, tokenizer.json), for these reasons, with the figures of
+`bpe_bench.py` for 24,000 ids on 2 MB of Korean and English pages:
 
 - Every digit is a pre-token, so a token: a number is read place by place, as arithmetic needs it. Groups of up to three
-  (Llama 3's) cut 1234 as 123|4, so that a digit's place depends on how many follow. That costs 1.5-2 % of bytes a token
-  (`bpe_bench.py`).
+  (Llama 3's) cut 1234 as 123|4, so that a digit's place depends on how many follow. That costs 1.2-1.4 % of bytes a
+  token.
 - A Hangul word stays one pre-token with its particle (학교에서), and merges find stem and particle by frequency. A
   cut between Hangul, jamo and other letters (AI|는, 재밌다|ㅋㅋ) was tried: bytes a token changed by less than 0.1 %.
 - Syllables that come as separate jamo (macOS's NFD) take 9 bytes each and would be other tokens than the same word in
   any other file. NFC makes them one; ids decode to the NFC form of the text, the canonically equal one.
 - Beside a qwen2 config.json transformers 5 puts NFC and these very cuts in place of whatever tokenizer.json says. With
   them an exported model of any family reads text by the ids it was trained on.
+
+Bytes a token there: Korean 4.88, English 3.87; with GPT-2's cuts 4.83 and 3.88.
 """
 
 from collections.abc import Iterable, Iterator

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
@@ -101,7 +102,8 @@ def test_what_transformers_would_read_otherwise_beside_a_qwen2_configuration_is_
     tokenizer.save(tmp_path / "saved", family="llama")
     (tmp_path / "saved" / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
     theirs = by_transformers(tmp_path / "saved")
-    assert tokenizer.encode("12345") != theirs("12345")["input_ids"]  # what is refused is so
+    if transformers.__version__ >= "5":  # what is refused is so
+        assert tokenizer.encode("12345") != theirs("12345")["input_ids"]
 
 
 @kinds
