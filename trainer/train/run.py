@@ -24,6 +24,7 @@ from trainer import materials, report
 from trainer.batch import Source
 from trainer.errors import ForeignError, TrainerError, TrainingFailedError
 from trainer.evaluate.held_out import HeldOut
+from trainer.loader import PlanSource
 from trainer.materials import Materials
 from trainer.model import memory
 from trainer.model.decoder import Decoder
@@ -245,17 +246,23 @@ class _Run:
         training, facts = self.training, self.training.facts
         if number > training.progress.stage:
             facts[_BEFORE] = self._held_out_loss(self.spec.stages[0].seq_len[0][1])["loss"]
+            if training.average:  # what follows an annealing starts from its average
+                training.average.write_into(training.model)
+            stages.lengthen(self._model, stage)
             reset = stage.optimizer == "reset"
             training.begin_stage(number, reset=reset, average=stage.average, reference=stage.loss.name == "dpo")
-            stages.lengthen(self._model, stage)
             facts[MODEL] = self._model.spec.model_dump(mode="json")
             self.loop.clock.restart()
+        if self.spec.compile and training.reference:
+            compile_model(training.reference)
+        self.loop.clock.queue_depth = (lambda: source.queue_depth) if isinstance(source, PlanSource) else None
         part = Stage(
             name=stage.name,
             source=source,
             loss=stages.loss(stage, training),
             lr=stage.lr,
             micro_rows=self._micro_rows(stage),
+            together=2 if stage.loss.name == "dpo" else 1,
         )
         if not self.loop.train(part):
             return False
