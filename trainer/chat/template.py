@@ -140,8 +140,9 @@ def _begun(text: str, ids: Sequence[int], at: int, tokenizer: Tokenizer) -> int:
             break
     raise TrainerError(
         f"a token of {tokenizer.where!r} reaches over the border between prompt and answer in "
-        f"{text[max(0, at - 20) : at]!r} {text[at : at + 60]!r}: as the prompt alone ends, nothing could be learnt to "
-        "follow; end the template's prompt with a special token or a line break, and begin answers without blanks"
+        f"{text[max(0, at - 20) : at]!r} {text[at : at + 60]!r}: what was learnt there could not follow "
+        "the prompt alone; end the template's prompt with a special token or a line break, and begin answers without "
+        "blanks"
     )
 
 
