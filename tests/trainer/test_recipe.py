@@ -73,7 +73,11 @@ def test_own_files(tmp_path: Path) -> None:
         load(f"{path}#a")
 
 
-NAMES = ("gpt2-124m", "gpt2-1.6b", "llama3.1", "qwen2", "gpt2-nano", "llama3.1-nano", "qwen2-nano")
+NAMES = (
+    *("gpt2-124m", "gpt2-1.6b", "llama3.1", "qwen2"),
+    *("gpt2-nano", "llama3.1-nano", "qwen2-nano"),
+    *("sft-dpo", "sft-dpo-nano", "arithmetic-chat"),
+)
 
 
 def test_the_file_has_these_recipes() -> None:
