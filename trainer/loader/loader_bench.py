@@ -157,7 +157,7 @@ def main(place: str | None = None, python: str | None = None) -> None:
         for path in (folder / "plan").iterdir():
             path.unlink()
         row["plan"] = round(compile_windows(folder) / 1e6, 1)
-        bodies = {"ours": ours, "nanogpt": nanogpt}
+        bodies: dict[str, Callable[[Path], float]] = {"ours": ours, "nanogpt": nanogpt}
         process = None
         if python:
             bodies["mosaicml"], process = mosaicml(folder, python)
