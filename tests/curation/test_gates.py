@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from curation.driver import run
 from curation.explain import measure
 from curation.judged import is_sampled
 from curation.recipe import load, rebuild, resolve
+from service.commands import explain
 from storage.errors import RegistryError
 from storage.registry import Registry
 from tests.runs import IN_MEMORY, Finished, Sample, finish
@@ -90,6 +92,23 @@ def test_a_page_is_explained_at_its_gate(cut: bool, gated: Finished) -> None:
     (m,) = explained[1].measured
     assert (m.reason, m.failed, m.threshold) == ("unlikely_language", cut, 0.1)
     assert not cut or m.value == row["value"]
+
+
+def test_the_command_says_where_a_page_fell(gated: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+    """And of a sampled one that its gates were open."""
+    rows = gated.rows("ledger")
+    cut = next(row["id"] for row in rows if row["gate"])
+    passed = next(row["id"] for row in rows if row["outcome"] == "kept" and is_sampled(RATE, 0, row["id"]))
+    told = {}
+    for page_id in (cut, passed):
+        explain.main(Namespace(output=str(gated.output), url=page_id))
+        told[page_id] = capsys.readouterr().out
+        assert any(
+            line.split()[:3] == ["language", "(gate)", "unlikely_language"] for line in told[page_id].split("\n")
+        )
+    assert ", threshold 0.1), at its gate, before its main text was looked for\n" in told[cut]
+    assert "of the seeded sample, which passes every gate\n" in told[passed]
+    assert "of the seeded sample" not in told[cut]
 
 
 REAL = {
