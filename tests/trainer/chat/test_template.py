@@ -16,7 +16,7 @@ from schemas.chat import Message
 from tests.trainer.tokenizer.lookalikes import load, ours
 from trainer.chat.template import render
 from trainer.errors import TrainerError
-from trainer.tokenizer.special import CHATML
+from trainer.tokenizer.special import CHATML, SPECIAL
 from trainer.tokenizer.tokenizer import Tokenizer
 
 OURS = Tokenizer.from_json(ours())
@@ -134,7 +134,7 @@ def test_every_answer_with_what_closes_it_is_learnt_and_nothing_else(
     assert learnt(tokenizer, messages) == [f"12 👍🏽{CLOSING[name]}", f"고양이는\n의자.{CLOSING[name]}", CLOSING[name]]
 
 
-@given(contents=st.lists(st.text(), min_size=2, max_size=6))
+@given(contents=st.lists(st.text().filter(lambda text: not any(name in text for name in SPECIAL)), min_size=2))
 def test_any_contents_are_learnt_as_they_are(contents: list[str]) -> None:
     messages = talk("", *contents)
     ids, mask = render(messages, OURS)
