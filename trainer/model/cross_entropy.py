@@ -1,0 +1,149 @@
+"""Next-token losses without logits of all positions at once.
+
+8,192 positions over a vocabulary of 256k are 8.4 GB of float32 logits, and their gradient as much again. Here a chunk
+of positions at a time is multiplied out, scored in float32 (float64 for float64 weights) and let go.
+
+`cross_entropy` knows what each position will weigh, so it works the gradients out together with the loss: no logits are
+computed twice, and the backward pass only scales. `token_losses` doesn't, and computes logits again in the backward.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def chunk_size(vocab_size: int, device: torch.device) -> int:
+    """Positions of a chunk where none is asked for.
+
+    On a CPU their logits are 16 MiB in float32, which stay near and come from memory that is at hand; an accelerator
+    wants larger products, 512 MiB.
+    """
+    elements = 2**22 if device.type == "cpu" else 2**27
+    return max(elements // vocab_size // 128, 1) * 128
+
+
+def cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, chunk: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """The weighted sum of next-token losses in nats, and what the weights add up to.
+
+    Args:
+      hidden: [..., dim], behind the last norm.
+      weight: [vocab_size, dim], the output's.
+      targets: int64 [...].
+      weights: [...], 0 where a position has no target (its target is any id).
+      chunk: Positions that have logits at once; None: `chunk_size`.
+
+    Returns:
+      Sum and count, float64 scalars: float32 counts no further than 16,777,216. Only the sum has a gradient, with
+      respect to hidden and weight, and only once.
+    """
+    states = hidden.reshape(-1, hidden.shape[-1])
+    wanted = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
+    chunk = chunk or chunk_size(weight.shape[0], hidden.device)
+    total = _WeightedSum.apply(
+        states, weight, targets.reshape(-1), weights.reshape(-1), chunk, _product_dtype(hidden), wanted
+    )
+    return total, weights.sum(dtype=torch.float64)
+
+
+def token_losses(hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
+    """Each position's loss in nats, [...] as `targets`, float32 at least. Arguments as for `cross_entropy`."""
+    states = hidden.reshape(-1, hidden.shape[-1])
+    chunk = chunk or chunk_size(weight.shape[0], hidden.device)
+    losses = _TokenLosses.apply(states, weight, targets.reshape(-1), chunk, _product_dtype(hidden))
+    return losses.view(targets.shape)
+
+
+class _Chunks:
+    """Scores positions a chunk at a time, in memory that all chunks share.
+
+    Args:
+      hidden: [positions, dim].
+      weight: [vocab_size, dim].
+      targets: int64 [positions].
+      size: Positions of a chunk.
+      dtype: Of the products.
+    """
+
+    def __init__(self, hidden: Tensor, weight: Tensor, targets: Tensor, size: int, dtype: torch.dtype) -> None:
+        self.hidden, self.weight, self.targets = hidden, weight.to(dtype), targets
+        self.parts = [slice(start, start + size) for start in range(0, len(hidden), size)]
+        room = (min(size, len(hidden)), len(weight))
+        self._logits = torch.empty(room, dtype=dtype, device=hidden.device)
+        self._shares = torch.empty(room, dtype=torch.promote_types(dtype, torch.float32), device=hidden.device)
+
+    def losses(self, part: slice) -> tuple[Tensor, Tensor]:
+        """A chunk's losses [n] and, until the next chunk, probabilities [n, vocab_size]."""
+        states, targets = self.hidden[part].to(self.weight.dtype), self.targets[part, None]
+        logits, shares = self._logits[: len(states)], self._shares[: len(states)]
+        torch.mm(states, self.weight.T, out=logits)
+        torch.softmax(logits, -1, dtype=shares.dtype, out=shares)
+        # the log of a target's own probability would end at 1e-38; that of the largest never does
+        ahead = logits.amax(-1).to(shares.dtype) - logits.gather(1, targets)[:, 0].to(shares.dtype)
+        return ahead - shares.amax(-1).log(), shares
+
+    def add_gradients(self, part: slice, shares: Tensor, scale: Tensor, of_hidden: Tensor, of_weight: Tensor) -> None:
+        """Adds what a chunk's losses, each times its scale, give; uses its probabilities up."""
+        states, targets = self.hidden[part].to(self.weight.dtype), self.targets[part]
+        scale = scale[:, None].to(shares.dtype)
+        of_logits = shares.mul_(scale).scatter_add_(1, targets[:, None], -scale).to(self.weight.dtype)
+        of_hidden[part] = of_logits @ self.weight
+        if of_weight.dtype == of_logits.dtype:
+            of_weight.addmm_(of_logits.T, states)
+        else:
+            of_weight += of_logits.T @ states
+
+
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor,
+        chunk: int, dtype: torch.dtype, wanted: bool,
+    ) -> Tensor:  # fmt: skip
+        chunks = _Chunks(hidden, weight, targets, chunk, dtype)
+        ctx.gradients = (torch.empty_like(hidden), torch.zeros_like(weight)) if wanted else None
+        total = torch.zeros((), dtype=torch.float64, device=hidden.device)
+        for part in chunks.parts:
+            losses, shares = chunks.losses(part)
+            total += (losses * weights[part]).sum()
+            if ctx.gradients:
+                chunks.add_gradients(part, shares, weights[part], *ctx.gradients)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.gradients is None:
+            raise RuntimeError("the gradient of this loss was given out already; compute the loss again")
+        of_hidden, of_weight = ctx.gradients
+        ctx.gradients = None
+        return of_hidden.mul_(gradient), of_weight.mul_(gradient), None, None, None, None, None
+
+
+class _TokenLosses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int, dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(hidden, weight, targets)
+        ctx.chunk, ctx.dtype = chunk, dtype
+        chunks = _Chunks(hidden, weight, targets, chunk, dtype)
+        return torch.cat([chunks.losses(part)[0] for part in chunks.parts])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, targets = ctx.saved_tensors
+        chunks = _Chunks(hidden, weight, targets, ctx.chunk, ctx.dtype)
+        gradients = torch.empty_like(hidden), torch.zeros_like(weight)
+        for part in chunks.parts:
+            _, shares = chunks.losses(part)
+            chunks.add_gradients(part, shares, gradient[part], *gradients)
+        return *gradients, None, None, None
+
+
+def _product_dtype(hidden: Tensor) -> torch.dtype:
+    """What logits are multiplied out in: autocast's dtype where it is on, as for any linear map."""
+    device = hidden.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
