@@ -1,11 +1,12 @@
 """Segments on storage: sealed token arrays, and the manifest that names and hashes them. Written once, never changed.
 
-A folder of segments holds, for segment `00012`:
-  00012.tokens           ids, little-endian uint16 or uint32, document after document
-  00012.starts           int64, documents + 1: document i is tokens[starts[i] : starts[i + 1]]
-  00012.mask             uint8 aligned with tokens: 1 where a token may be a target; absent where all may
-  00012.columns.parquet  a row a document: id, id_hash, bytes, targets, and the shard's scalar columns
-  00012.blocks           16 bytes (xxh3_128, big-endian) a block of 256 KiB of each array, arrays in the entry's order
+A folder of segments holds, for segment `00012-003` (the fourth of shard 12), each name bearing its content's hash:
+  00012-003.<hash>.tokens           ids, little-endian uint16 or uint32, document after document
+  00012-003.<hash>.starts           int64, documents + 1: document i is tokens[starts[i] : starts[i + 1]]
+  00012-003.<hash>.mask             uint8 aligned with tokens: 1 where a token may be a target; absent where all may
+  00012-003.<hash>.columns.parquet  a row a document: id, id_hash, bytes, targets, and the shard's scalar columns
+  00012-003.<hash>.blocks           16 bytes (xxh3_128, big-endian) a block of 256 KiB of each array, in their order
+  marks/00012-003.json              that it is sealed; not read once all are
 and, for all, tokenizer.json and, written last, segments.json (`SegmentsManifest`).
 """
 

@@ -15,7 +15,7 @@ import numpy as np
 from trainer.threads import Threads
 
 T = TypeVar("T")
-END_S = 5.0
+END_S = 2.0
 """How long the end waits for threads; one that reads from a silent store ends later, by itself."""
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
+from torch.utils.data import get_worker_info
 
 from trainer.batch import Step
 from trainer.errors import ForeignError
@@ -96,7 +97,8 @@ class PlanSource:
                 f"rank {rank!r} of {world!r}, micro_rows {micro_rows!r}: give 0 <= rank < world, 1 or more"
             )
         self.waits = Waits()
-        pin = torch.cuda.is_available() if self._pin is None else self._pin
+        here = get_worker_info() is None  # what a DataLoader's worker makes is copied on its way
+        pin = here and torch.cuda.is_available() if self._pin is None else self._pin
         jobs = self._jobs(state, partial(Share, rank=rank, world=world, micro_rows=micro_rows), pin, every)
         try:
             yield from ahead(jobs, self._threads, self._max_bytes, self.waits)

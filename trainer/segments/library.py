@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import TrainerError
-from trainer.segments.blocks import Ints
 from trainer.segments.read import Segments
 
 
@@ -54,11 +53,6 @@ class Library:
         """As `Segments.read`."""
         folder, i = self.place(number)
         return folder.read(i, array, start, stop)
-
-    def gather(self, number: int, array: str, starts: Ints, stops: Ints) -> tuple[NDArray[Any], Ints]:
-        """As `Segments.gather`."""
-        folder, i = self.place(number)
-        return folder.gather(i, array, starts, stops)
 
     def starts(self, number: int) -> NDArray[np.int64]:
         """As `Segments.starts`."""

@@ -2,6 +2,9 @@
 
 import gc
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -230,6 +233,39 @@ def test_dropped_and_interrupted_iterators_end_their_threads(tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         steps.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
     source.steps(None, 0, 1, 1)  # never begun
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from tests.trainer.loader.windows import library, plan
+from trainer.loader import PlanSource
+from trainer.segments.read import Segments
+made = library(Path(sys.argv[1]))
+gather = Segments.gather
+def silent(*arguments):
+    if Segments.begun:
+        time.sleep(600)
+    return gather(*arguments)
+Segments.gather, Segments.begun = silent, False
+for step in PlanSource(plan(), made, max_bytes=1).steps(None, 0, 1, 1):
+    Segments.begun = True
+    print(step.index, flush=True)
+"""
+
+
+def test_an_interrupt_ends_even_what_waits_for_a_silent_store(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CHILD, str(tmp_path)]
+    process = subprocess.Popen(
+        command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "0\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert told.rstrip().endswith("KeyboardInterrupt")
+    assert process.returncode in (1, -signal.SIGINT)
 
 
 def test_two_iterators_do_not_disturb_each_other(tmp_path: Path) -> None:
