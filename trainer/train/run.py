@@ -26,8 +26,8 @@ from trainer.errors import ForeignError, TrainerError, TrainingFailedError
 from trainer.evaluate.held_out import HeldOut
 from trainer.loader import PlanSource
 from trainer.materials import Materials
-from trainer.model import memory
 from trainer.model.decoder import Decoder
+from trainer.model.devices import peak_flops
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import checkpoint, stages
 from trainer.train.board import Board
@@ -358,7 +358,7 @@ class _Run:
             )
             board = Board(self.output / EVENTS, at.step)
             stack.callback(board.close)
-        clock = Clock(self.ranks, timing, self._model.shape.flops, memory.peak_flops(self.ranks.device))
+        clock = Clock(self.ranks, timing, self._model.shape.flops, peak_flops(self.ranks.device))
         return Loop(
             training=self.training,
             ranks=self.ranks,
