@@ -2,6 +2,7 @@
 
 import multiprocessing as mp
 import os
+import pickle
 import signal
 import threading
 import time
@@ -26,8 +27,8 @@ Told = Callable[[int, int], None]
 """Gets documents and tokens as they are encoded; what it raises ends the work."""
 _UNIT_BYTES = 8 * 2**20
 """Of packed text, below which another process is not worth its start."""
-
 _TELL_S = 0.5
+"""Between two messages of a process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +47,12 @@ class Stopped(Exception):  # noqa: N818 (it says what is the case)
     """The process that shares out the work wants it ended."""
 
 
-def seal_unit(job: Job, unit: int, tokenizer: Tokenizer, told: Told) -> list[Mark]:
+def seal_unit(job: Job, unit: int, tokenizer: Tokenizer, told: Told) -> None:
     """Brings a unit to its end, from where it stands: a stop costs the segment that was being made.
 
     Where another process is at the same unit, whoever seals a segment first makes it count, and both go on behind it.
     """
-    while True:
-        found = marks.standing(job.folder, unit)
-        if found and found[-1].last:
-            return found
+    while not ((found := marks.standing(job.folder, unit)) and found[-1].last):
         number = len(found)
         chunks = _told(job.origin.chunks(unit, tokenizer, sum(mark.rows for mark in found)), told)
         for part in cut(chunks, tokenizer.dtype, job.most_tokens, job.per_row):
@@ -92,14 +90,21 @@ def seal_units(
     if workers is None:
         workers = min(cores, 1 + sum(job.origin.sizes[unit] for unit in units) // _UNIT_BYTES)
     workers = min(workers, len(units))
-    if workers <= 1:
-        for unit in units:
-            seal_unit(job, unit, tokenizer, lambda documents, tokens: told(0, documents, tokens))
-            told(1, 0, 0)
+    if workers > 1:
+        _in_processes(job, units, tokenizer, workers, told)
         return
+    for unit in units:
+        seal_unit(job, unit, tokenizer, lambda documents, tokens: told(0, documents, tokens))
+        told(1, 0, 0)
+
+
+def _in_processes(
+    job: Job, units: list[int], tokenizer: Tokenizer, workers: int, told: Callable[[int, int, int], None]
+) -> None:
     context = mp.get_context("spawn")
     queue, stop = context.SimpleQueue(), context.Event()
-    arguments = (job, tokenizer, max(1, cores // workers), queue, stop)
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    arguments = (job, pickle.dumps(tokenizer), threads, queue, stop)
     pool = ProcessPoolExecutor(workers, context, _begin, arguments)
     try:
         _await({pool.submit(_seal, unit) for unit in units}, queue, told)
@@ -154,11 +159,12 @@ class _Teller:
         self._documents = self._tokens = 0
 
 
-def _begin(job: Job, tokenizer: Tokenizer, threads: int, queue: Any, stop: Event) -> None:
+def _begin(job: Job, tokenizer: bytes, threads: int, queue: Any, stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells, and a segment half made leaves nothing behind
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ["RAYON_NUM_THREADS"] = str(threads)  # tokenizers' threads, read when the first batch is encoded
-    _Worker.job, _Worker.tokenizer, _Worker.teller = job, tokenizer, _Teller(queue, stop)
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # read when a tokenizer first encodes, and opening one does
+    _Worker.job, _Worker.tokenizer = job, pickle.loads(tokenizer)  # noqa: S301 (our parent's)
+    _Worker.teller = _Teller(queue, stop)
 
 
 def _end_with_parent() -> None:

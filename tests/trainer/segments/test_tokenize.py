@@ -1,10 +1,12 @@
 """From a curated folder to segments: what they hold, that bytes depend on nothing else, and stops on the way."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -261,3 +263,30 @@ def test_an_empty_shard_among_others(tmp_path: Path) -> None:
     folder = write(tmp_path / "some", [[], SHARDS[0], []])
     made = tokenize(str(folder), "text", TOKENIZER, str(tmp_path / "s"))
     assert documents(made) == [row["text"].encode() for row in SHARDS[0]]
+
+
+class DyingTokenizer(BytesTokenizer):
+    """Takes its process with it."""
+
+    def encode_documents(self, texts: Sequence[str]) -> list[np.ndarray]:
+        if multiprocessing.parent_process() is not None:
+            os._exit(9)
+        return super().encode_documents(texts)
+
+
+def test_a_process_that_dies_is_told_and_what_was_sealed_stays(curated: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match=r"a process that tokenized .*curated' died, .* with fewer than 2 workers"):
+        tokenize(str(curated), "text", DyingTokenizer(), str(tmp_path / "s"), workers=2)
+    folder = tokenize(str(curated), "text", DyingTokenizer(), str(tmp_path / "s"), workers=1)
+    assert documents(folder) == [row["text"].encode() for rows in SHARDS for row in rows]
+
+
+def test_an_interrupt_ends_all_processes(curated: Path, tmp_path: Path) -> None:
+    def stop(state: Progress) -> None:
+        if state.documents:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tokenize(str(curated), "text", TOKENIZER, str(tmp_path / "s"), workers=2, progress=stop)
+    workers = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
