@@ -12,11 +12,11 @@ bits with and without a mask, so whether its batch was masked doesn't show.
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 Body = Literal["sdpa", "plain", "flex"]
@@ -72,15 +72,15 @@ def document_blocks(documents: Tensor) -> BlockMask:
     Ids rise along a row, so a block of keys before a block of queries concerns it exactly if the keys' last document is
     the queries' first or later, and needs no look at positions if all of both is one document.
     """
-    rows, seq = documents.shape
+    seq = documents.shape[1]
     ids = torch.where(documents < 0, torch.iinfo(documents.dtype).max, documents)
-    ids = F.pad(ids, (0, -seq % _BLOCK), value=torch.iinfo(documents.dtype).max)
+    ids = functional.pad(ids, (0, -seq % _BLOCK), value=torch.iinfo(documents.dtype).max)
     first, last = ids[:, ::_BLOCK], ids[:, _BLOCK - 1 :: _BLOCK]
     places = torch.arange(first.shape[1], device=ids.device)
     whole = (first[:, None, :] == last[:, :, None]) & (places[:, None] > places)
     part = (last[:, None, :] >= first[:, :, None]) & (places[:, None] >= places) & ~whole
 
-    def seen(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    def seen(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (ids[row, query] == ids[row, key]) & (query >= key)
 
     return BlockMask.from_kv_blocks(
@@ -105,11 +105,11 @@ def attention(q: Tensor, k: Tensor, v: Tensor, spec: AttentionSpec) -> Tensor:
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor, spec: AttentionSpec) -> Tensor:
     if spec.bias is None:
-        return F.scaled_dot_product_attention(
+        return functional.scaled_dot_product_attention(
             q, k, v, is_causal=spec.triangle, enable_gqa=q.shape[1] != k.shape[1]
         )
     # CUDA's kernel that takes a bias groups no heads, and the one it falls back on holds all scores
-    return F.scaled_dot_product_attention(q, _as_heads(k, q), _as_heads(v, q), attn_mask=spec.bias)
+    return functional.scaled_dot_product_attention(q, _as_heads(k, q), _as_heads(v, q), attn_mask=spec.bias)
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, spec: AttentionSpec) -> Tensor:
@@ -119,7 +119,7 @@ def _plain(q: Tensor, k: Tensor, v: Tensor, spec: AttentionSpec) -> Tensor:
     elif spec.triangle:
         unseen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
         scores = scores.masked_fill(unseen, -torch.inf)
-    shares = scores.to(torch.promote_types(q.dtype, torch.float32)).softmax(-1).to(q.dtype)
+    shares: Tensor = scores.to(torch.promote_types(q.dtype, torch.float32)).softmax(-1).to(q.dtype)
     return shares @ _as_heads(v, q)
 
 
@@ -137,8 +137,8 @@ _BODIES: dict[str, Callable[[Tensor, Tensor, Tensor, AttentionSpec], Tensor]] = 
 
 
 @functools.cache
-def _compiled_flex() -> Callable[..., Tensor]:
-    return cast(Callable[..., Tensor], torch.compile(flex_attention, dynamic=False))
+def _compiled_flex() -> Any:
+    return torch.compile(flex_attention, dynamic=False)
 
 
 def _as_heads(x: Tensor, q: Tensor) -> Tensor:

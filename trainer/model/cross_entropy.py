@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def chunk_size(vocab_size: int, device: torch.device) -> int:
+def chunk_size(vocab_size: int, device: str) -> int:
     """Positions of a chunk where none is asked for.
 
     On a CPU their logits are 16 MiB in float32, which stay near and come from memory that is at hand; an accelerator
     wants larger products, 512 MiB.
     """
-    elements = 2**22 if device.type == "cpu" else 2**27
+    elements = 2**22 if device == "cpu" else 2**27
     return max(elements // vocab_size // 128, 1) * 128
 
 
@@ -42,7 +42,7 @@ def cross_entropy(
     """
     states = hidden.reshape(-1, hidden.shape[-1])
     wanted = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
-    chunk = chunk or chunk_size(weight.shape[0], hidden.device)
+    chunk = chunk or chunk_size(weight.shape[0], hidden.device.type)
     total = _WeightedSum.apply(
         states, weight, targets.reshape(-1), weights.reshape(-1), chunk, _product_dtype(hidden), wanted
     )
@@ -52,8 +52,8 @@ def cross_entropy(
 def token_losses(hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
     """Each position's loss in nats, [...] as `targets`, float32 at least. Arguments as for `cross_entropy`."""
     states = hidden.reshape(-1, hidden.shape[-1])
-    chunk = chunk or chunk_size(weight.shape[0], hidden.device)
-    losses = _TokenLosses.apply(states, weight, targets.reshape(-1), chunk, _product_dtype(hidden))
+    chunk = chunk or chunk_size(weight.shape[0], hidden.device.type)
+    losses: Tensor = _TokenLosses.apply(states, weight, targets.reshape(-1), chunk, _product_dtype(hidden))
     return losses.view(targets.shape)
 
 

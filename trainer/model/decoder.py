@@ -9,8 +9,8 @@ softmax are worked out in float32 at least.
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from schemas.training import ModelSpec
@@ -54,8 +54,8 @@ class Norm(nn.Module):
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         weight = self.weight.to(wide.dtype)
         if self.bias is None:
-            return F.rms_norm(wide, weight.shape, weight, self.eps).to(x.dtype)
-        return F.layer_norm(wide, weight.shape, weight, self.bias.to(wide.dtype), self.eps).to(x.dtype)
+            return functional.rms_norm(wide, weight.shape, weight, self.eps).to(x.dtype)
+        return functional.layer_norm(wide, weight.shape, weight, self.bias.to(wide.dtype), self.eps).to(x.dtype)
 
 
 class SelfAttention(nn.Module):
@@ -72,9 +72,12 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, turned_by: _Rotation, spec: AttentionSpec, cache: LayerCache | None) -> Tensor:
         """[rows, seq, dim] -> the same."""
-        q, k, v = (
-            part(x).view(*x.shape[:2], -1, self.head_dim).transpose(1, 2) for part in (self.query, self.key, self.value)
-        )
+        maps = (self.query, self.key, self.value)
+        # one product is quicker than three; the matrices stay apart, for Muon makes each orthogonal for itself
+        bias = torch.cat([part.bias for part in maps]) if self.query.bias is not None else None
+        together = functional.linear(x, torch.cat([part.weight for part in maps]), bias)
+        parts = torch.split(together, [part.out_features for part in maps], dim=-1)
+        q, k, v = (part.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2) for part in parts)
         if turned_by is not None:
             q, k = rope.rotate(q, turned_by), rope.rotate(k, turned_by)
         if cache is not None:
@@ -95,8 +98,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[rows, seq, dim] -> the same."""
         if self.gate is None:
-            return cast(Tensor, self.down(F.gelu(self.up(x), approximate="tanh")))
-        return cast(Tensor, self.down(F.silu(self.gate(x)) * self.up(x)))
+            return cast(Tensor, self.down(functional.gelu(self.up(x), approximate="tanh")))
+        return cast(Tensor, self.down(functional.silu(self.gate(x)) * self.up(x)))
 
 
 class Block(nn.Module):
@@ -207,14 +210,14 @@ class Decoder(nn.Module):
         return cast(Tensor, self.norm(x))
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[..., dim] -> [..., vocab_size], float32 at least. For training see `cross_entropy`, which never holds all."""
-        logits = F.linear(hidden, self.output_weight)
+        """[..., dim] -> [..., vocab_size], float32 at least. `cross_entropy` never holds them all."""
+        logits = functional.linear(hidden, self.output_weight)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     @property
     def output_weight(self) -> nn.Parameter:
         """[vocab_size, dim]: what hidden states are multiplied by; the embedding where it is tied."""
-        return self.embedding.weight if self.output is None else self.output.weight
+        return cast(nn.Parameter, self.embedding.weight if self.output is None else self.output.weight)
 
     def set_context(self, context: int, rope_theta: float) -> None:
         """Gives the model another context and rotary base, as a stage that lengthens does; weights stay.
@@ -232,9 +235,7 @@ class Decoder(nn.Module):
         self.spec = self.spec.model_copy(update={"context": context, "rope_theta": rope_theta})
 
     def _rotation(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        radians = rope.frequencies(
-            self.shape.head_dim, self.spec.rope_theta, self.spec.rope_scaling, positions.device
-        )
+        radians = rope.frequencies(self.shape.head_dim, self.spec.rope_theta, self.spec.rope_scaling, positions.device)
         return rope.rotation(positions, radians, torch.promote_types(dtype, torch.float32))
 
     def _attention(self, tokens: Tensor, documents: Tensor | None, past: int, dtype: torch.dtype) -> AttentionSpec:

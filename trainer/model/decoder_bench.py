@@ -19,8 +19,8 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from schemas.training import ModelSpec
 from trainer.model.cross_entropy import cross_entropy
@@ -45,9 +45,9 @@ class PlainBlock(nn.Module):
             part.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
             for part in self.qkv(self.norms[0](x)).split(x.shape[-1], dim=2)
         )
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(y.transpose(1, 2).contiguous().view(x.shape))
-        return cast(Tensor, x + self.down(F.gelu(self.up(self.norms[1](x)))))
+        return cast(Tensor, x + self.down(functional.gelu(self.up(self.norms[1](x)))))
 
 
 class PlainGpt(nn.Module):
@@ -65,16 +65,17 @@ class PlainGpt(nn.Module):
         """The mean loss."""
         x = self.tokens(tokens) + self.places(torch.arange(tokens.shape[1], device=tokens.device))
         logits = self.output(self.norm(self.blocks(x)))
-        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1), ignore_index=-1)
+        return functional.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1), ignore_index=-1)
 
 
 def our_step(model: nn.Module, output: Tensor, tokens: Tensor, documents: Tensor | None = None) -> None:
     """Forwards and backwards."""
-    total, count = cross_entropy(model(tokens, documents=documents), output, tokens, torch.ones(tokens.shape).to(tokens.device))
-    (total / count).backward()
+    weights = torch.ones(tokens.shape, device=tokens.device)
+    total, count = cross_entropy(model(tokens, documents=documents), output, tokens, weights)
+    torch.autograd.backward(total / count)
 
 
-def seconds(work: Callable[[], None], *, synchronise: bool = False) -> float:
+def seconds(work: Callable[[], object], *, synchronise: bool = False) -> float:
     """Of one call."""
     if synchronise:
         torch.cuda.synchronize()
@@ -98,7 +99,7 @@ def on_cpu(args: argparse.Namespace) -> dict[str, object]:
 
     def step_peer() -> None:
         peer.zero_grad(set_to_none=True)
-        peer(tokens, tokens).backward()
+        torch.autograd.backward(peer(tokens, tokens))
 
     times: dict[str, list[float]] = {"ours": [], "plain_gpt": []}
     for turn in range(args.rounds + 1):
@@ -119,9 +120,7 @@ def on_cpu(args: argparse.Namespace) -> dict[str, object]:
 def on_gpu(args: argparse.Namespace) -> dict[str, object]:
     """Model FLOPs utilisation at a billion parameters, rows of 2,048."""
     device, seq = torch.device("cuda"), 2048
-    spec = ModelSpec(
-        family="llama", layers=20, dim=2048, heads=16, kv_heads=16, ffn_dim=5632, context=seq, tied=True
-    )
+    spec = ModelSpec(family="llama", layers=20, dim=2048, heads=16, kv_heads=16, ffn_dim=5632, context=seq, tied=True)
     model = Decoder(spec, 50_304).to(device)
     compiled = cast(nn.Module, torch.compile(model, dynamic=False))
     tokens = torch.randint(0, 50_304, (args.rows, seq), generator=torch.Generator().manual_seed(0)).to(device)

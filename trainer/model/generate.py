@@ -1,8 +1,8 @@
-"""Generation, a token at a time, over a cache of keys and values."""
+"""Tokens one after another, with a cache of keys and values."""
 
-from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,52 +13,76 @@ from trainer.model.decoder import Decoder
 
 def generate(
     decoder: Decoder,
-    prompt: Sequence[int],
+    ids: Sequence[int],
     *,
     max_new_tokens: int,
     temperature: float = 0.0,
     top_p: float = 1.0,
     seed: int = 0,
-    stop_ids: AbstractSet[int] = frozenset(),
+    stop_ids: Collection[int] = (),
+    vocabulary: int | None = None,
 ) -> Iterator[int]:
-    """What the model says after a prompt, until an id of `stop_ids` (not given), the context's end or the limit.
+    """What follows `ids`, a token at a time.
+
+    Ends behind `max_new_tokens`, before a stop id (which is not given out), or where the context is full.
 
     Args:
-      decoder: The model, on any device.
-      prompt: Ids, one at least.
+      decoder: On any device; it is put into evaluation mode and back.
+      ids: At least one, fewer than the context holds.
       max_new_tokens: At most so many.
-      temperature: 0 takes the likeliest id, the lowest of equals; else logits are divided by it.
-      top_p: Only the likeliest ids whose probabilities together reach it are drawn from.
-      seed: Of the draws, made on the CPU: alike on every device but for the last bits of logits.
-      stop_ids: Ids that end it.
+      temperature: Logits are divided by it; 0 takes the likeliest, of equals the one with the smallest id.
+      top_p: Draws only from the likeliest tokens that together have this probability (nucleus sampling).
+      seed: The token at a position is drawn by a number that depends on the seed and the position alone.
+      stop_ids: Which end it.
+      vocabulary: Ids from here on are never given: rows of the embedding that no token has. None: all may be.
 
     Raises:
-      TrainerError: An empty prompt, one that fills the context, or a temperature or top_p out of range.
+      TrainerError: No ids, too many, or a temperature or top_p that can't be.
     """
     context = decoder.spec.context
-    if not 0 < len(prompt) < context:
-        raise TrainerError(f"a prompt of {len(prompt)} tokens: give 1 to {context - 1}, the context holds {context}")
-    if not (temperature >= 0 and 0 < top_p <= 1):
+    if not 0 < len(ids) < context:
+        raise TrainerError(
+            f"a prompt of {len(ids)!r} tokens can't be gone on with: the model's context is {context}, prompt and "
+            "answer together; give between one token and one less than that"
+        )
+    if not temperature >= 0 or not 0 < top_p <= 1:
         raise TrainerError(f"temperature {temperature!r} must be 0 or more, top_p {top_p!r} above 0 and at most 1")
+    return _tokens(decoder, list(ids), max_new_tokens, temperature, top_p, seed, stop_ids, vocabulary)
+
+
+def _tokens(
+    decoder: Decoder, ids: list[int], max_new_tokens: int, temperature: float, top_p: float, seed: int,
+    stop_ids: Collection[int], vocabulary: int | None,
+) -> Iterator[int]:  # fmt: skip
     weight = decoder.output_weight
-    device, limit = weight.device, min(max_new_tokens, context - len(prompt))
-    generator = torch.Generator().manual_seed(seed)
-    cache = KeyValueCache(decoder.spec, 1, len(prompt) + limit, dtype=weight.dtype, device=device)
-    following = torch.tensor([list(prompt)], device=device)
-    for _ in range(limit):
-        with torch.inference_mode():
-            # not the compiled forward pass, which would compile for every length
-            logits = decoder.logits(decoder.forward(following, cache=cache)[:, -1])[0]
-        number = _drawn(logits.cpu(), temperature, top_p, generator)
+    last = min(len(ids) + max_new_tokens, decoder.spec.context)
+    cache = KeyValueCache(decoder.spec, 1, last, dtype=weight.dtype, device=weight.device)
+    unread = ids
+    for place in range(len(ids), last):
+        logits = _next_logits(decoder, torch.tensor([unread], device=weight.device), cache)[:vocabulary]
+        number = _choose(logits, temperature, top_p, seed, place)
         if number in stop_ids:
             return
         yield number
-        following = torch.tensor([[number]], device=device)
+        unread = [number]
 
 
-def _drawn(logits: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
+@torch.inference_mode()
+def _next_logits(decoder: Decoder, tokens: Tensor, cache: KeyValueCache) -> Tensor:
+    """[vocab_size], float64, on the CPU."""
+    training = decoder.training
+    decoder.eval()
+    hidden = decoder.forward(tokens, cache=cache)  # not the compiled one, which would compile for every length
+    decoder.train(training)
+    return decoder.logits(hidden[0, -1]).double().cpu()
+
+
+def _choose(logits: Tensor, temperature: float, top_p: float, seed: int, place: int) -> int:
+    """One id of [n] logits."""
     if temperature == 0:
         return int(logits.argmax())
-    weights, ids = (logits.double() / temperature).softmax(-1).sort(descending=True, stable=True)
-    kept = weights.cumsum(-1) - weights < top_p  # the likeliest always
-    return int(ids[torch.multinomial(weights * kept, 1, generator=generator)])
+    order = logits.argsort(descending=True, stable=True)
+    shares = (logits[order] / temperature).softmax(0).numpy().cumsum()
+    kept = int(np.searchsorted(shares, top_p * shares[-1])) + 1
+    drawn = np.random.Generator(np.random.Philox(key=[seed % 2**64, place])).random()
+    return int(order[min(int(np.searchsorted(shares, drawn * shares[kept - 1], side="right")), kept - 1)])

@@ -1,0 +1,197 @@
+"""What training takes of memory, by part, and how many rows fit at once.
+
+The activations are those that autograd keeps when the decoder runs eagerly; a compiled graph keeps fewer. Measured
+against torch's own accounts by `tests/trainer/model/test_memory.py`.
+"""
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from trainer.errors import TrainerError
+from trainer.model.attention import Body
+from trainer.model.cross_entropy import chunk_size
+from trainer.model.room import Room
+from trainer.model.shape import Shape
+
+_MUON_TOGETHER = 2**27
+"""Elements of matrices that Muon moves at once (`trainer.optim.muon`)."""
+_USABLE = 0.92
+"""Of a device's memory: the rest goes to its context, libraries' workspaces and gaps between tensors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What decides about memory beside the shape and the rows."""
+
+    device: str = "cuda"
+    """Its type."""
+    precision: Literal["float32", "bf16"] = "bf16"
+    """Of activations; weights, gradients and optimizer state are float32."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    checkpoint_activations: bool = False
+    body: Body = "sdpa"
+    masked: bool = True
+    """Rows hold several documents, so that a mask is needed."""
+    average: bool = False
+    """A Polyak average is kept, float64."""
+    reference: bool = False
+    """A second model is kept without gradients, as DPO does."""
+
+    @property
+    def width(self) -> int:
+        """Bytes of an activation."""
+        return 2 if self.precision == "bf16" and self.device != "cpu" else 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Bytes by part."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    copies: int
+    """Polyak average and reference model."""
+    activations: int
+    """What the backward pass needs of the forward pass, and what it works in."""
+    loss: int
+    """A chunk of logits and the gradients of hidden states and output weights."""
+    update: int
+    """What an optimizer step works in; activations are gone by then."""
+
+    @property
+    def total(self) -> int:
+        """At the peak."""
+        return (
+            self.weights
+            + self.gradients
+            + self.optimizer
+            + self.copies
+            + max(self.activations + self.loss, self.update)
+        )
+
+    def __str__(self) -> str:
+        parts = [f"{field.name} {gib(getattr(self, field.name))}" for field in dataclasses.fields(self)]
+        return f"{gib(self.total)} ({', '.join(parts)})"
+
+
+def estimate(shape: Shape, setting: Setting, *, rows: int, seq_len: int) -> Memory:
+    """What training takes.
+
+    Args:
+      shape: The model's.
+      setting: How it is trained.
+      rows: That go through the model at once.
+      seq_len: Positions of a row.
+    """
+    parameters = shape.parameters
+    by_adamw = parameters.total - (parameters.matrices if setting.optimizer == "muon" else 0)
+    return Memory(
+        weights=4 * parameters.total,
+        gradients=4 * parameters.total,
+        optimizer=8 * by_adamw + 4 * (parameters.total - by_adamw),
+        copies=(8 * setting.average + 4 * setting.reference) * parameters.total,
+        activations=_activations(shape, setting, rows, seq_len),
+        loss=_loss(shape, setting, rows * seq_len),
+        update=_muon_step(shape, setting) if setting.optimizer == "muon" else 0,
+    )
+
+
+def largest_micro_rows(shape: Shape, setting: Setting, room: Room, *, seq_len: int, at_most: int) -> int:
+    """Rows that go through the model at once: as many as the device holds, in equal shares of `at_most`.
+
+    It depends on the device's whole memory, not on what happens to be free, so that a run that is gone on with sums up
+    in the same order.
+
+    Raises:
+      TrainerError: Not even one row fits.
+    """
+    usable = int(room.total * _USABLE)
+    fitting, too_many = 0, at_most + 1
+    while too_many - fitting > 1:
+        rows = (fitting + too_many) // 2
+        if estimate(shape, setting, rows=rows, seq_len=seq_len).total <= usable:
+            fitting = rows
+        else:
+            too_many = rows
+    if not fitting:
+        raise _too_large(estimate(shape, setting, rows=1, seq_len=seq_len), 1, seq_len, usable, room)
+    passes = -(-at_most // fitting)
+    return -(-at_most // passes)
+
+
+def check(shape: Shape, setting: Setting, room: Room, *, rows: int, seq_len: int) -> Memory:
+    """What training takes, which must be free; to be asked before the model is on the device.
+
+    Raises:
+      TrainerError: It is not, with every part of it.
+    """
+    found = estimate(shape, setting, rows=rows, seq_len=seq_len)
+    if found.total > room.free:
+        raise _too_large(found, rows, seq_len, room.free, room)
+    return found
+
+
+def gib(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / 2**30:.2f} GiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+
+
+def _too_large(found: Memory, rows: int, seq_len: int, there_is: int, room: Room) -> TrainerError:
+    return TrainerError(
+        f"{rows!r} rows of {seq_len!r} positions need {found}, {room.where} has {gib(there_is)} for it; set "
+        "micro_rows lower, checkpoint_activations=true, a shorter seq_len or a smaller model, or take a larger device"
+    )
+
+
+def _activations(shape: Shape, setting: Setting, rows: int, seq_len: int) -> int:
+    positions, width = rows * seq_len, setting.width
+    block = positions * _kept_by_block(shape, setting, seq_len) + width * _qkv_weights(shape)
+    # a block's backward pass works in the gradients of its widest parts
+    working = positions * width * ((3 if shape.family.gated else 2) * shape.ffn_dim + 2 * shape.dim)
+    if setting.body == "plain":
+        working += 3 * positions * shape.heads * seq_len * width
+    mask = rows * seq_len * seq_len * width if setting.masked and setting.body != "flex" else 0
+    casts = 2 * shape.parameters.matrices if width == 2 else 0
+    stream = positions * (width * shape.dim + 8)
+    if setting.checkpoint_activations:
+        return shape.layers * positions * width * shape.dim + block + working + mask + casts // shape.layers + stream
+    return shape.layers * block + working + mask + casts + stream
+
+
+def _kept_by_block(shape: Shape, setting: Setting, seq_len: int) -> int:
+    """Bytes for each position: what a layer's operations keep for their gradients."""
+    d, f, kv, width = shape.dim, shape.ffn_dim, shape.kv_dim, setting.width
+    if shape.family.gated:
+        norms = 2 * (2 * d + 1)  # input, and what it is after division
+        heads = 4 * d + 4 * kv  # queries, turned and not; keys, both; values; output and its copy
+        ffn = 4 * f
+    else:
+        norms, heads, ffn = 2 * (d + 2), 4 * d, 2 * f
+    kept = width * (2 * d + heads + ffn) + 4 * (norms + shape.heads)  # norms work in float32
+    return kept + width * shape.heads * seq_len if setting.body == "plain" else kept
+
+
+def _qkv_weights(shape: Shape) -> int:
+    """Elements of the matrix that a layer's queries, keys and values are made by at once."""
+    return shape.dim * (shape.dim + 2 * shape.kv_dim)
+
+
+def _loss(shape: Shape, setting: Setting, positions: int) -> int:
+    chunk = min(chunk_size(shape.vocab_size, setting.device), positions)
+    logits = chunk * shape.vocab_size * (4 + setting.width + (setting.width if setting.width < 4 else 0))
+    weights = shape.vocab_size * shape.dim * (4 + (setting.width if setting.width < 4 else 0))
+    return logits + weights + 2 * positions * shape.dim * setting.width
+
+
+def _muon_step(shape: Shape, setting: Setting) -> int:
+    """Momentum ahead, stacked; the iteration's five terms; the direction in float32: of the most that go together."""
+    d, f, kv = shape.dim, shape.ffn_dim, shape.kv_dim
+    sizes = Counter({d * d: 2 * shape.layers})
+    sizes[d * kv] += 2 * shape.layers
+    sizes[d * f] += (3 if shape.family.gated else 2) * shape.layers
+    width = 4 if setting.device == "cpu" else 2
+    most = max(min(count, max(1, _MUON_TOGETHER // size)) * size for size, count in sizes.items())
+    return most * (4 + 4 + 5 * width + 4)
