@@ -1,0 +1,1 @@
+"""The plan: which document stands in which row of which step, compiled window by window ahead of training."""
