@@ -105,6 +105,8 @@ class SourceSpec(_Strict):
     """Instead of `data`: problems in English and Korean with their answers, made from the seed."""
     documents: Amount = 1_000
     """How many a generator makes."""
+    below: Annotated[int, Field(ge=10, le=100)] = 100
+    """arithmetic: its numbers are smaller than this."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> "SourceSpec":

@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 import xxhash
 
 from schemas.chat import Conversation, Message, Preference
+from trainer.errors import TrainerError
 
 Operation = Literal["+", "-", "×"]
 Language = Literal["en", "ko"]
@@ -46,27 +47,31 @@ class Problem:
         return str(self.result)
 
 
-def problems(n: int, seed: int, *, held_out: bool = False) -> list[Problem]:
+def problems(n: int, seed: int, *, held_out: bool = False, below: int = 100) -> list[Problem]:
     """n problems, about half in each language; the first ones are the same for every n.
 
     Args:
       n: how many. There are some 6,000 pairs of operands, so long lists repeat.
       seed: another one draws others.
       held_out: those that no training problem asks.
+      below: numbers are smaller than this, 10 to 100; products never go beyond 12 x 12.
+
+    Raises:
+      TrainerError: `below` is out of range.
     """
-    return [_problem(_Draw(seed, "problem", i), held_out) for i in range(n)]
+    return [_problem(_Draw(seed, "problem", i), held_out, below) for i in range(n)]
 
 
-def conversations(n: int, seed: int, *, held_out: bool = False) -> list[Conversation]:
+def conversations(n: int, seed: int, *, held_out: bool = False, below: int = 100) -> list[Conversation]:
     """n conversations of one or two problems, each answered by the number alone."""
-    return [_conversation(seed, i, held_out) for i in range(n)]
+    return [_conversation(seed, i, held_out, below) for i in range(n)]
 
 
-def preferences(n: int, seed: int, *, held_out: bool = False) -> list[Preference]:
+def preferences(n: int, seed: int, *, held_out: bool = False, below: int = 100) -> list[Preference]:
     """n problems with the right answer and a wrong one that somebody might give."""
     made = []
     for i in range(n):
-        problem = _problem(_Draw(seed, "preference", i), held_out)
+        problem = _problem(_Draw(seed, "preference", i), held_out, below)
         made.append(
             Preference(
                 id=f"arithmetic-{seed}-{i}",
@@ -79,12 +84,12 @@ def preferences(n: int, seed: int, *, held_out: bool = False) -> list[Preference
     return made
 
 
-def texts(n: int, seed: int, *, held_out: bool = False) -> list[str]:
+def texts(n: int, seed: int, *, held_out: bool = False, below: int = 100) -> list[str]:
     """n plain texts of some problems each, an answer on the line behind its question: the few-shot form."""
     made = []
     for i in range(n):
         draws = (_Draw(seed, f"text {i}", k) for k in range(_PER_TEXT))
-        made.append("\n\n".join(as_text(_problem(draw, held_out)) for draw in draws))
+        made.append("\n\n".join(as_text(_problem(draw, held_out, below)) for draw in draws))
     return made
 
 
@@ -112,23 +117,25 @@ class _Draw:
         return choices[self.below(len(choices))]
 
 
-def _conversation(seed: int, number: int, held_out: bool) -> Conversation:
+def _conversation(seed: int, number: int, held_out: bool, below: int) -> Conversation:
     draw = _Draw(seed, "conversation", number)
-    asked = [_problem(draw, held_out)]
+    asked = [_problem(draw, held_out, below)]
     if draw.below(_TWO_TURNS) == 0:
-        asked.append(_problem(draw, held_out, asked[0].language))
+        asked.append(_problem(draw, held_out, below, asked[0].language))
     messages: list[Message] = []
     for problem in asked:
         messages += [Message(role="user", content=problem.question), Message(role="assistant", content=problem.answer)]
     return Conversation(id=f"arithmetic-{seed}-{number}", messages=tuple(messages), language=asked[0].language)
 
 
-def _problem(draw: _Draw, held_out: bool, language: Language | None = None) -> Problem:
+def _problem(draw: _Draw, held_out: bool, below: int, language: Language | None = None) -> Problem:
+    if not 10 <= below <= 100:
+        raise TrainerError(f"numbers below {below!r}: give 10 to 100, for which there are words")
     languages: tuple[Language, ...] = ("en", "ko")
     chosen = draw.one(languages) if language is None else language
     while True:
         operation = draw.one(_OPERATIONS)
-        most = 13 if operation == "×" else draw.one((10, 100))
+        most = min(13, below) if operation == "×" else draw.one((10, below))
         left, right = draw.below(most), draw.below(most)
         if operation == "-" and left < right:
             left, right = right, left
