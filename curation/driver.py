@@ -26,6 +26,7 @@ from storage.commit import replace_atomic
 from storage.lock import Lock
 from storage.paths import is_local
 from storage.registry import Registry
+from storage.stores import local
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,15 +117,20 @@ def run(
 
 
 def _check_folders(out: Output, options: Options) -> None:
-    """Folders that must not meet.
+    """Folders that can be, and do not meet.
 
     Raises:
-      WrongFolderError: no output folder, or it lies in the work folder.
+      WrongFolderError: no output folder, a file in its place, or it lies in the work folder.
     """
     if not out.path:
         raise WrongFolderError("the output folder's name is empty; give --output DIR")
     if options.work and f"{absolute(out.path)}/".startswith(f"{absolute(options.work)}/"):
         raise WrongFolderError(f"the output {out.path!r} lies in the work folder {options.work!r}; give folders apart")
+    for path in filter(is_local, (out.path, options.work or out.path)):
+        place = local(path).absolute()
+        there = next(part for part in (place, *place.parents) if part.exists())
+        if not there.is_dir():
+            raise WrongFolderError(f"{path!r} can't be a folder: {str(there)!r} is a file; give another")
 
 
 def absolute(path: str) -> str:
@@ -191,10 +197,9 @@ def _check_failed(failed: Mapping[str, str], most: int, progress: Progress) -> N
     for name, why in [*failed.items()][0 if forgiven else 1 :]:
         progress.note(f"{name}: {why}")
     if not forgiven:
-        raise RunFailedError(
-            f"{len(failed)} input files could not be read, {most} are allowed (--max-failed-files); the first: "
-            f"{next(iter(failed.values()))}"
-        )
+        first = next(iter(failed.values()))
+        files = "1 input file" if len(failed) == 1 else f"{len(failed)} input files"
+        raise RunFailedError(f"{files} could not be read, {most} allowed (--max-failed-files); the first: {first}")
 
 
 def _check_readable(manifest: Manifest, most: float, progress: Progress) -> None:

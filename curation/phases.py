@@ -64,6 +64,7 @@ class PhaseRunner:
             if not pending:
                 break
             if attempt:
+                trouble = trouble or SILENT
                 words = "as before" if trouble == told else trouble
                 self.progress.note(
                     f"{phase.name}: try {attempt + 1} of {self.retries + 1} for {len(pending)} jobs; {words}"

@@ -89,12 +89,12 @@ class Face:
 
 
 def losses(dropped: Mapping[str, int]) -> Table:
-    """The largest losses by reason, with bars."""
+    """The largest losses by reason, with bars; what a narrow terminal cuts comes last."""
     table = Table.grid(padding=(0, 1))
     top = Counter(dropped).most_common(TOP_LOSSES)
     for name, n in top:
         bar = "▇" * max(1, round(24 * n / top[0][1]))
-        table.add_row(Text(f"  {plain(name)}", style="dim"), Text(f"{n:,}", justify="right"), Text(bar, style="red"))
+        table.add_row(Text(f"  {n:,}", justify="right"), Text(plain(name), style="dim"), Text(bar, style="red"))
     return whole(table, 0, 1)
 
 

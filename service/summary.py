@@ -23,7 +23,8 @@ def summary(manifest: Manifest, output: str, seconds: float, console: Console) -
         f" ({share:.1f} %), {counts.dropped:,} dropped; {counts.tokens:,} tokens; {clock(seconds)}",
     )
     console.print(head, soft_wrap=True)
-    console.print(_losses(manifest), crop=False)
+    if counts.dropped:
+        console.print(_losses(manifest), crop=False)
     for words in manifest.deviations:
         console.print(Text(f"deviation: {plain(words)}", style="yellow"))
     for source in manifest.inputs:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from storage import stores
-from storage.errors import NO_SPACE, StorageError, full_disk
+from storage.errors import NO_SPACE, PathError, StorageError, full_disk
 from storage.paths import join
 from storage.reads import BACKOFF, open_read
 from storage.stores import is_local
@@ -155,7 +155,7 @@ def create_exclusive(path: str, data: bytes) -> bool:
             _sync(file)
             return _link(Path(file.name), stores.local(path))
     if stores.protocol(path) not in stores.OBJECT_STORES:
-        raise StorageError(
+        raise PathError(
             f"cannot create {path!r}: markers need a store that creates a file only where there is none; "
             "use a local folder, s3://, gs:// or abfs://"
         )

@@ -107,11 +107,11 @@ def expand(pattern: str, *, backoff: Backoff = BACKOFF) -> list[FileInfo]:
             raise PathError(f"cannot expand {pattern!r}: HTTP servers do not list folders; name each file, or give "
                             "a list of paths (such as warc.paths.gz) with --prefix")  # fmt: skip
         return [info(pattern, backoff=backoff)]
-    if not glob.has_magic(pattern) or (is_local(pattern) and stores.local(pattern).is_file()):
+    if not glob.has_magic(pattern):
         return [info(pattern, backoff=backoff)]
     if is_local(pattern):
-        names = sorted(set(glob.glob(str(stores.local(pattern)), recursive=True)))  # noqa: PTH207 (absolute ones)
-        found = [_local_info(name) for name in names if not Path(name).is_dir()]
+        with stores.told("list", pattern):
+            found = _local_matches(pattern)
     else:
         fs, inner = stores.remote(pattern)
         with stores.told("list", pattern):
@@ -120,6 +120,14 @@ def expand(pattern: str, *, backoff: Backoff = BACKOFF) -> list[FileInfo]:
     if not found:
         raise MissingError(f"no file matches {pattern!r}; check the pattern")
     return sorted(found, key=lambda file: file.path)
+
+
+def _local_matches(pattern: str) -> list[FileInfo]:
+    place = stores.local(pattern)
+    if place.is_file():  # its name has brackets in it
+        return [_local_info(pattern)]
+    names = sorted(set(glob.glob(str(place), recursive=True)))  # noqa: PTH207 (absolute ones)
+    return [_local_info(name) for name in names if not Path(name).is_dir()]
 
 
 def exists(path: str) -> bool:

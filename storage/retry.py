@@ -167,10 +167,14 @@ class Tries:
                 f"{_advice(error, stranger)}"
             ) from error
         if spent + wait >= TOLD_S:
-            words = _told(error) if isinstance(error, StorageError) else f"{self._what}: {_told(error)}"
             tries = (self._failures + 1, attempts)
-            LOG.warning("waiting %.1f s: %s (try %d of %d)", wait, words, *tries)
+            LOG.warning("waiting %.1f s: %s (try %d of %d)", wait, self._in_short(error), *tries)
         backoff.sleep(wait)
+
+    def _in_short(self, error: BaseException) -> str:
+        if isinstance(error, StatusError):
+            return f"{self._server} answers with HTTP {error.status}"
+        return str(error) if isinstance(error, UnreachedError) else f"{self._what}: {_told(error)}"
 
 
 def _told(error: BaseException) -> str:

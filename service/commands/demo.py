@@ -9,9 +9,9 @@ from rich.text import Text
 
 from classifiers.train import train
 from curation.driver import Inputs, Options, run
-from service.commands.run import positive
 from service.commands.sample import make
 from service.exits import Exit
+from service.numbers import positive
 from service.progress import Face
 from service.sample import write_quality_sets
 from service.summary import summary
@@ -40,6 +40,10 @@ def main(args: argparse.Namespace) -> int:
     if args.fresh or not (crawl / "truth.jsonl").exists():
         console.print(Text(f"making a crawl of {args.pages:,} pages in {plain(str(crawl))}"), soft_wrap=True)
         make(crawl, args.pages)
+    else:
+        console.print(
+            Text(f"the crawl in {plain(str(crawl))} is there already (--fresh makes all anew)"), soft_wrap=True
+        )
     if args.fresh or not model.exists():
         console.print("training a quality classifier on labelled texts")
         positives, negatives = write_quality_sets(args.output / "labelled")

@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
         console.print(_table(registry), crop=False)
         return Exit.OK
     fetch = args.action == "fetch"
-    usual = [e.name for e in registry.entries() if (e.wheel if fetch else registry.status(e.name).here)]
+    usual = [e.name for e in registry.entries() if (e.wheel if fetch else registry.status(e.name).path)]
     code = Exit.OK
     for name in args.names or usual:
         try:
@@ -46,7 +46,12 @@ def main(args: argparse.Namespace) -> int:
             code = Exit.MISSING
         else:
             console.print(Text(plain(f"{name}  {registry.sha256(name)}  {path}")), soft_wrap=True)
+    if not args.names and not usual:
+        console.print("none is here yet: a run fetches what it needs, `gristmill models fetch` what the pipelines need")
     return code
+
+
+_HERE = {"here": "yes", "damaged": "damaged", "missing": "no"}
 
 
 def _table(registry: Registry) -> Table:
@@ -56,6 +61,6 @@ def _table(registry: Registry) -> Table:
     table.add_column("what", overflow="fold", min_width=24)
     for entry in registry.entries():
         size = f"{entry.size / 1e6:,.1f} MB" if entry.size else "?"
-        here = "yes" if registry.status(entry.name).here else "no"
+        here = _HERE[registry.status(entry.name).state]
         table.add_row(entry.name, entry.kind, size, here, f"{entry.description}; {entry.licence}")
     return whole(table, 0, 1, 2, 3)

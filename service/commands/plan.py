@@ -13,8 +13,9 @@ from curation.engine import default_workers
 from curation.forecast import Forecast, forecast
 from curation.plan import limit_pages, plan
 from curation.recipe import Recipe, load, resolve
-from service.commands.run import add_inputs, add_settings, inputs, positive
+from service.commands.run import add_inputs, add_settings, inputs
 from service.exits import Exit
+from service.numbers import number, positive
 from service.progress import clock
 from service.terminal import Terminal, plain, whole
 
@@ -33,7 +34,7 @@ def add(commands: Any, name: str) -> None:
     parser.add_argument(
         "--sample-pages", type=positive, default=300, metavar="N", help="measured for the forecast (default 300)"
     )
-    parser.add_argument("--price", type=float, default=0.04, metavar="USD", help="of a core-hour (default 0.04)")
+    parser.add_argument("--price", type=number, default=0.04, metavar="USD", help="of a core-hour (default 0.04)")
 
 
 def main(args: argparse.Namespace) -> int:

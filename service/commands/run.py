@@ -7,6 +7,7 @@ from typing import Any
 from curation.driver import Inputs, Options, run
 from curation.inputs import COMMON_CRAWL
 from service.exits import Exit
+from service.numbers import natural, positive, share
 from service.progress import Face
 from service.summary import summary
 from service.terminal import Terminal
@@ -50,13 +51,13 @@ def add(commands: Any, name: str) -> None:
     )
     parser.add_argument("--workers", type=positive, metavar="N", help="processes on this machine (default: one a core)")
     parser.add_argument(
-        "--retries", type=int, default=2, metavar="N", help="how often failed tasks are tried again (default 2)"
+        "--retries", type=natural, default=2, metavar="N", help="how often failed tasks are tried again (default 2)"
     )
     parser.add_argument(
-        "--max-failed-files", type=int, default=0, metavar="N", help="unreadable input files to forgive (default 0)"
+        "--max-failed-files", type=natural, default=0, metavar="N", help="unreadable input files to forgive (default 0)"
     )
     parser.add_argument(
-        "--max-unreadable", type=float, default=0.5, metavar="SHARE", help="of pages lost in reading (default 0.5)"
+        "--max-unreadable", type=share, default=0.5, metavar="SHARE", help="of pages lost in reading (default 0.5)"
     )
     parser.add_argument("--fresh", action="store_true", help="delete this output first and start anew")
     parser.add_argument("--clean", action="store_true", help="delete what the phases left in work/ after success")
@@ -93,14 +94,6 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="STAGE.KEY=VALUE",
         help="a stage's parameter, STAGE.enabled, or language=…, seed=…, publish.…, sample.…; may stand often",
     )
-
-
-def positive(text: str) -> int:
-    """An integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
 
 
 def inputs(args: argparse.Namespace) -> Inputs:

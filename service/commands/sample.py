@@ -7,10 +7,12 @@ from typing import Any
 from rich.text import Text
 
 from curation.inputs import InputsError
-from service.commands.run import positive
+from curation.output import WrongFolderError
 from service.exits import Exit
+from service.numbers import positive
 from service.sample import Truth, write_sample
 from service.terminal import Terminal, plain
+from storage.stores import told
 
 DESCRIPTION = """\
 Writes a small crawl in Common Crawl's shape: some 2,000 pages of invented sites in several languages, with duplicates,
@@ -31,11 +33,16 @@ def make(folder: Path, pages: int, seed: int = 0) -> Truth:
 
     Raises:
       InputsError: too few pages to hold one of each kind.
+      WrongFolderError: there is a file in the folder's place.
+      StorageError: it can't be written.
     """
-    try:
-        return write_sample(folder, pages=pages, seed=seed)
-    except ValueError as error:
-        raise InputsError(f"--pages {pages}: {error}") from error
+    with told("write", str(folder)):
+        try:
+            return write_sample(folder, pages=pages, seed=seed)
+        except ValueError as error:
+            raise InputsError(f"--pages {pages}: {error}") from error
+        except (NotADirectoryError, FileExistsError) as error:
+            raise WrongFolderError(f"{str(folder)!r} can't be a folder: a part of it is a file") from error
 
 
 def main(args: argparse.Namespace) -> int:

@@ -244,7 +244,7 @@ def test_a_file_that_can_not_be_read(small: Small, tmp_path: Path) -> None:
     inputs = [f"{small.folder}/*"]
     with pytest.raises(RunFailedError) as caught:
         run(small.recipe(), inputs, tmp_path / "out", options=IN_MEMORY)
-    words = "1 input files could not be read, 0 are allowed (--max-failed-files); the first: "
+    words = "1 input file could not be read, 0 allowed (--max-failed-files); the first: "
     assert str(caught.value).startswith(f"{words}{small.folder}/d.parquet: ")
     assert not (tmp_path / "out" / "_SUCCESS").exists()
     done = sorted(path.name for path in (tmp_path / "out" / "work" / "sift").rglob("*.json"))

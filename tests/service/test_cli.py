@@ -80,7 +80,11 @@ WRONG = {
     "abbreviation": (["run", "f", "--input", "a", "--out", "o"], "the following arguments are required: --output"),
     "zero_workers": (["run", "f", "--input", "a", "--output", "o", "--workers", "0"], "0 is not at least 1"),
     "negative_limit": (["run", "f", "--input", "a", "--output", "o", "--limit", "-4"], "-4 is not at least 1"),
-    "no_number": (["sample", "d", "--pages", "x"], "invalid positive value: 'x'"),
+    "no_number": (["sample", "d", "--pages", "x"], "argument --pages: 'x' is no whole number"),
+    "retries": (["run", "f", "--input", "a", "--output", "o", "--retries", "-1"], "argument --retries: -1 is not at"),
+    "failed": (["run", "f", "--input", "a", "--output", "o", "--max-failed-files", "-1"], "-1 is not at least 0"),
+    "unreadable": (["run", "f", "--input", "a", "--output", "o", "--max-unreadable", "50"], "50 is not in [0, 1]"),
+    "price": (["plan", "f", "--input", "a", "--price", "-1"], "argument --price: -1 is no finite number"),
     "no_action": (["models"], "the following arguments are required: ACTION"),
 }
 
@@ -218,6 +222,14 @@ BAD_INPUTS = {
     "url": (["http://[::1/a.warc.gz"], "'http://[::1/a.warc.gz' is no URL "),
     "http_glob": (["http://h/*.warc.gz"], "cannot expand 'http://h/*.warc.gz': HTTP servers do not list folders"),
     "empty": ([""], "'' is no path: give a file, folder or URL"),
+    "output": (
+        ["{here}/a.jsonl", "--output", "{here}/notes/out"],
+        "'{here}/notes/out' can't be a folder: '{here}/notes",
+    ),
+    "work": (
+        ["{here}/a.jsonl", "--work", "{here}/notes"],
+        "'{here}/notes' can't be a folder: '{here}/notes' is a file",
+    ),
     "beam": (["{here}/notes", "--", "--runer=x"], "Beam knows no '--runer' (did you mean --runner?)"),
 }
 
@@ -233,6 +245,7 @@ def test_bad_inputs_leave_nothing_behind(
     monkeypatch.setattr("service.cli.signal.signal", lambda *_: None)
     monkeypatch.setattr("service.cli.tell_storage", lambda: None)
     (tmp_path / "notes").write_text("hello")
+    (tmp_path / "a.jsonl").write_text('{"text": "hello"}')
     (tmp_path / "mine.yaml").write_text("curation: {mine: {stages: [pii]}}")
     args, words = BAD_INPUTS[case]
     given = [arg.format(here=tmp_path) for arg in args]

@@ -17,8 +17,10 @@ from curation.recipe import RecipeError
 from curation.rules.gopher_repetition import GopherRepetition
 from service import cli
 from service.commands.plan import amount
+from service.commands.sample import make
 from service.exits import Exit
 from service.sample import read_truth
+from storage.errors import StorageError
 from tests.runs import Finished, Sample, rows
 
 
@@ -174,6 +176,38 @@ def test_models(fineweb: Finished, capsys: pytest.CaptureFixture[str]) -> None:
     assert any(line.startswith("glotlid ") for line in lines)
     (verified,) = act(capsys, "models", "verify", "lid176")
     assert verified.split()[:2] == ["lid176", fineweb.manifest.files_used["lid176"]]
+
+
+def test_a_damaged_model_is_verified_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("GRISTMILL_MODELS", str(tmp_path))
+    (told,) = act(capsys, "models", "verify")
+    assert told.startswith("none is here yet: ")
+    (tmp_path / "lid.176.ftz").write_bytes(b"cut")
+    lines = act(capsys, "models", "list")
+    assert next(line.split()[:5] for line in lines if line.startswith("lid176 "))[4] == "damaged"
+    assert cli.COMMANDS["models"].main(cli.parser().parse_args(["models", "verify"])) == Exit.MISSING
+    assert f"wrong checksum of 'lid176' in '{tmp_path}/lid.176.ftz'" in capsys.readouterr().err
+
+
+def test_a_sample_where_it_can_not_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    for folder in ("file", "file/below"):
+        with pytest.raises(
+            WrongFolderError, match=rf"^'{tmp_path}/{folder}' can't be a folder: a part of it is a file$"
+        ):
+            make(tmp_path / folder, 150)
+    with pytest.raises(InputsError, match="--pages 3: a sample of 3 pages cannot hold every kind"):
+        make(tmp_path / "sample", 3)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("service.commands.sample.write_sample", full)
+    with pytest.raises(StorageError, match=rf"^no space left to write '{tmp_path}/sample': .*; free space and run"):
+        make(tmp_path / "sample", 150)
 
 
 def test_a_model_of_no_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,6 +86,9 @@ def test_the_largest_losses() -> None:
     table = losses({f"s.r{i}": i for i in range(1, 9)})
     assert isinstance(table, Table)
     assert table.row_count == progress.TOP_LOSSES
+    narrow = io.StringIO()
+    Console(file=narrow, width=8).print(table, crop=True)
+    assert [line.split() for line in narrow.getvalue().splitlines()] == [[str(i), f"s.r{i}"] for i in range(8, 3, -1)]
     assert losses({}).row_count == 0
 
 

@@ -52,7 +52,9 @@ def test_many_reasons_are_cut() -> None:
 
 def test_no_pages_at_all() -> None:
     counts = Counts(pages=0, kept=0, dropped=0, dropped_by={}, tokens=0, characters=0)
-    assert shown(manifest(counts=counts))[0] == "fineweb: 0 pages, 0 kept (0.0 %), 0 dropped; 0 tokens; 2 min"
+    lines = shown(manifest(counts=counts))
+    assert lines[0] == "fineweb: 0 pages, 0 kept (0.0 %), 0 dropped; 0 tokens; 2 min"
+    assert lines[1].startswith("report ")  # and no table of nothing
 
 
 def test_deviations_and_unread_files() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import paths
-from storage.errors import MissingError, StorageError
+from storage.errors import DeniedError, MissingError, PathError, StorageError
 from storage.retry import Backoff
 
 BODY = bytes(itertools.islice(itertools.cycle(range(251)), 700_001))
@@ -178,7 +178,7 @@ def test_expand_sorts_and_leaves_folders_out(base: str) -> None:
 
 def test_a_folder_is_an_error_that_says_to_use_a_glob(base: str) -> None:
     put(paths.join(base, "deep", "d.gz"), b"x")
-    with pytest.raises(StorageError, match=r"folder.*glob"):
+    with pytest.raises(PathError, match=r"folder.*glob"):
         paths.expand(paths.join(base, "deep"))
 
 
@@ -186,6 +186,15 @@ def test_local_names_with_glob_characters_are_files(tmp_path: Path) -> None:
     place = tmp_path / "a[1].gz"
     place.write_bytes(b"x")
     assert [found.path for found in paths.expand(str(place))] == [str(place)]
+
+
+def test_a_folder_that_may_not_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("storage.paths.Path.is_file", denied)
+    with pytest.raises(DeniedError, match=rf"^cannot list '{tmp_path}/\*': not allowed .*; check its permissions"):
+        paths.expand(f"{tmp_path}/*")
 
 
 def test_http_has_no_globs(http_files: Any) -> None:

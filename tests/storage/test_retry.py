@@ -3,6 +3,7 @@
 import email.utils
 import errno
 import itertools
+import logging
 import re
 import socket
 import time
@@ -229,6 +230,7 @@ def test_what_is_no_url_is_not_tried_again(url: str) -> None:
 
 
 def test_waits_are_told_from_the_first_second_on(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "storage.retry")
     away = UnreachedError("http://h refused the connection")
     Waits().backoff(0.4, first_attempts=9).call("reading", "http://h/x", Failing(4, away))
     assert [record.getMessage() for record in caplog.records] == [  # of 0.4, 0.8, 1.6, 3.2 s
@@ -238,10 +240,18 @@ def test_waits_are_told_from_the_first_second_on(caplog: pytest.LogCaptureFixtur
     ]
 
 
-def test_a_wait_names_what_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
-    Waits().backoff().call("asking for", "s3://b/x", Failing(1, TimeoutError("slow")))
-    told = "waiting 1.0 s: asking for 's3://b/x': TimeoutError: slow (try 2 of 10)"
-    assert [record.getMessage() for record in caplog.records] == [told]
+WAITED_FOR = {
+    "silence": (TimeoutError("slow"), "asking for 'https://h:1/x': TimeoutError: slow"),
+    "status": (StatusError("HTTP 503 for bytes from 0 of 'https://h:1/x'", 503), "https://h:1 answers with HTTP 503"),
+}
+
+
+@pytest.mark.parametrize("case", WAITED_FOR)
+def test_a_wait_names_what_is_waited_for(case: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "storage.retry")
+    error, words = WAITED_FOR[case]
+    Waits().backoff().call("asking for", "https://h:1/x", Failing(1, error))
+    assert [record.getMessage() for record in caplog.records] == [f"waiting 1.0 s: {words} (try 2 of 10)"]
 
 
 MAY_PASS = {
