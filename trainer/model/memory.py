@@ -55,22 +55,19 @@ class Memory:
     copies: int
     """Polyak average and reference model."""
     activations: int
-    """What the backward pass needs of the forward pass, and what it works in."""
+    """What the forward pass keeps for the backward pass."""
     loss: int
-    """A chunk of logits and the gradients of hidden states and output weights."""
+    """A chunk of logits, and the gradients of hidden states and output weights."""
+    working: int
+    """What a block's backward pass works in; with checkpointing that holds the block's activations."""
     update: int
-    """What an optimizer step works in; activations are gone by then."""
+    """What an optimizer step works in."""
 
     @property
     def total(self) -> int:
-        """At the peak."""
-        return (
-            self.weights
-            + self.gradients
-            + self.optimizer
-            + self.copies
-            + max(self.activations + self.loss, self.update)
-        )
+        """At the peak: behind the forward pass, in the backward pass, or at the update."""
+        held = self.weights + self.gradients + self.optimizer + self.copies
+        return held + max(self.activations + max(self.loss, self.working), self.update)
 
     def __str__(self) -> str:
         parts = [f"{field.name} {gib(getattr(self, field.name))}" for field in dataclasses.fields(self)]
@@ -95,6 +92,7 @@ def estimate(shape: Shape, setting: Setting, *, rows: int, seq_len: int) -> Memo
         copies=(8 * setting.average + 4 * setting.reference) * parameters.total,
         activations=_activations(shape, setting, rows, seq_len),
         loss=_loss(shape, setting, rows * seq_len),
+        working=_working(shape, setting, rows, seq_len),
         update=_muon_step(shape, setting) if setting.optimizer == "muon" else 0,
     )
 
@@ -148,17 +146,31 @@ def _too_large(found: Memory, rows: int, seq_len: int, there_is: int, room: Room
 
 def _activations(shape: Shape, setting: Setting, rows: int, seq_len: int) -> int:
     positions, width = rows * seq_len, setting.width
-    block = positions * _kept_by_block(shape, setting, seq_len) + width * _qkv_weights(shape)
-    # a block's backward pass works in the gradients of its widest parts
-    working = positions * width * ((3 if shape.family.gated else 2) * shape.ffn_dim + 2 * shape.dim)
-    if setting.body == "plain":
-        working += 3 * positions * shape.heads * seq_len * width
-    mask = rows * seq_len * seq_len * width if setting.masked and setting.body != "flex" else 0
-    casts = 2 * shape.parameters.matrices if width == 2 else 0
-    stream = positions * (width * shape.dim + 8)
     if setting.checkpoint_activations:
-        return shape.layers * positions * width * shape.dim + block + working + mask + casts // shape.layers + stream
-    return shape.layers * block + working + mask + casts + stream
+        block = positions * width * shape.dim
+    else:
+        block = _block(shape, setting, rows, seq_len)
+    masked = setting.masked and setting.body != "flex"
+    mask = rows * seq_len * seq_len * width if masked else 0
+    return shape.layers * block + mask + positions * (width * shape.dim + 8)
+
+
+def _working(shape: Shape, setting: Setting, rows: int, seq_len: int) -> int:
+    """Gradients of a block's widest tensors, and of the stream."""
+    positions, width = rows * seq_len, setting.width
+    ffn = positions * width * ((2 if shape.family.gated else 1) * shape.ffn_dim + 2 * shape.dim)
+    scores = 2 * positions * shape.heads * seq_len * width if setting.body == "plain" else 0
+    again = _block(shape, setting, rows, seq_len) if setting.checkpoint_activations else 0
+    return again + max(ffn, scores)
+
+
+def _block(shape: Shape, setting: Setting, rows: int, seq_len: int) -> int:
+    """What a layer's operations keep for their gradients, weights in the dtype of products included."""
+    width = setting.width
+    casts = width * shape.dim * (shape.dim + 2 * shape.kv_dim)  # the matrix of queries, keys and values is joined
+    if width == 2:
+        casts = width * shape.parameters.matrices // shape.layers
+    return rows * seq_len * _kept_by_block(shape, setting, seq_len) + casts
 
 
 def _kept_by_block(shape: Shape, setting: Setting, seq_len: int) -> int:
@@ -172,11 +184,6 @@ def _kept_by_block(shape: Shape, setting: Setting, seq_len: int) -> int:
         norms, heads, ffn = 2 * (d + 2), 4 * d, 2 * f
     kept = width * (2 * d + heads + ffn) + 4 * (norms + shape.heads)  # norms work in float32
     return kept + width * shape.heads * seq_len if setting.body == "plain" else kept
-
-
-def _qkv_weights(shape: Shape) -> int:
-    """Elements of the matrix that a layer's queries, keys and values are made by at once."""
-    return shape.dim * (shape.dim + 2 * shape.kv_dim)
 
 
 def _loss(shape: Shape, setting: Setting, positions: int) -> int:
