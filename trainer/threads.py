@@ -3,23 +3,28 @@
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeAlias, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Jobs: TypeAlias = "queue.SimpleQueue[Callable[[], None] | None]"
+"""None ends the thread that takes it."""
 
 
 class Threads:
-    """Up to `most` daemon threads. `ThreadPoolExecutor`'s are joined at exit, however long a store keeps silent."""
+    """Up to `most` daemon threads, which end with it. `ThreadPoolExecutor`'s are joined at exit, however long a store
+    keeps silent."""
 
     def __init__(self, name: str, most: int) -> None:
         self._name, self._most = name, most
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._jobs: Jobs = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._open = 0
+        weakref.finalize(self, _end, self._jobs, self._threads)
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Has `call` made, first come first served. Its result, or whatever it raises, is the future's."""
@@ -52,15 +57,22 @@ class Threads:
             wait_s: How long to wait for them at most, in seconds. A thread whose store is silent ends later, by itself.
         """
         with self._lock:
-            ending, self._threads = self._threads, []
-            for _ in ending:
-                self._jobs.put(None)
+            ending = _end(self._jobs, self._threads)
         until = time.monotonic() + wait_s
         for thread in ending:
             thread.join(max(0.0, until - time.monotonic()))
 
 
-def _work(jobs: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
+def _end(jobs: Jobs, threads: list[threading.Thread]) -> list[threading.Thread]:
+    """Tells threads to end, and forgets them."""
+    ending = threads.copy()
+    threads.clear()
+    for _ in ending:
+        jobs.put(None)
+    return ending
+
+
+def _work(jobs: Jobs) -> None:
     while (job := jobs.get()) is not None:
         job()
         del job  # else the last call's result would live on in a waiting thread

@@ -31,11 +31,14 @@ from trainer.segments.read import Segments
 @pytest.fixture(autouse=True)
 def no_threads_stay() -> Iterator[None]:
     """Whatever a test does, the loader's threads end."""
+    before = set(threading.enumerate())
     yield
     gc.collect()
     deadline = time.monotonic() + 5
     ours = {"loader", "loader: draw", "plan", "segment blocks"}
-    while (left := ours & {thread.name for thread in threading.enumerate()}) and time.monotonic() < deadline:
+    while left := ours & {thread.name for thread in set(threading.enumerate()) - before}:
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.01)
     assert left == set()
 
