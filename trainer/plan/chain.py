@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from schemas.training import SourceSpec, StageSpec
 from trainer.errors import ForeignError, TrainerError
@@ -22,7 +23,7 @@ _KEPT = 4
 
 
 class Plan:
-    """A stage's rows, window by window. Threads may share it, and processes its folder.
+    """A stage's rows, window by window. Threads may share it, processes its folder; it pickles by what it is made of.
 
     Args:
         stage: What to compile.
@@ -51,6 +52,7 @@ class Plan:
         folders: Mapping[str, int],
         store: Path,
     ) -> None:
+        self._made_of = stage, sources, seed, held_out, library, folders, store
         self.spec = plan_spec(stage, sources, seed, held_out, library, folders)
         runs = {
             name: SourceRuns(name, spec, library, folders[name], (seed, stage.name), held_out)
@@ -62,6 +64,9 @@ class Plan:
         self._store = store
         self._windows: dict[int, Window] = {}
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Plan, self._made_of
 
     @property
     def total_targets(self) -> int:

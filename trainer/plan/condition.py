@@ -6,8 +6,11 @@ answer next time, and a plan is compiled again on other machines.
 """
 
 import json
+import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -56,8 +59,6 @@ class Condition:
             TrainerError: It is no condition, or speaks of more than one document's columns.
         """
         self._where, self._source = where, source
-        self._lock = threading.Lock()
-        self._connection = duckdb.connect(config=_LOCKED)
         parts = list(_parts(self._parsed()))
         for part in parts:
             if (kind := str(part["class"])) in _FORBIDDEN:
@@ -77,9 +78,9 @@ class Condition:
         row = "row" + "_" * max((len(name) for name in columns.column_names), default=0)  # no column's name
         numbered = columns.append_column(row, pa.array(np.arange(columns.num_rows)))
         found = np.zeros(columns.num_rows, np.bool_)
-        with self._lock:  # a connection is for one thread at a time
+        with _connection() as connection:
             try:
-                chosen = self._connection.from_arrow(numbered).set_alias(_TABLE).filter(self._where)
+                chosen = connection.from_arrow(numbered).set_alias(_TABLE).filter(self._where)
                 found[chosen.select(duckdb.ColumnExpression(row)).fetchnumpy()[row]] = True
             except duckdb.Error as error:
                 raise self._wrong(" ".join(str(error).split())) from error
@@ -92,20 +93,36 @@ class Condition:
         except duckdb.Error as error:
             raise self._wrong(" ".join(str(error).split())) from error
         query = f"SELECT 1 FROM {_TABLE} WHERE ({self._where}\n)"  # noqa: S608 (parsed, never run)
-        (text,) = self._connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
+        with _connection() as connection:
+            (text,) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
         parsed = json.loads(text)
         if parsed["error"]:
             raise self._wrong(parsed["error_message"])
         return parsed["statements"][0]["node"]["where_clause"]
 
     def _check_functions(self, names: set[str]) -> None:
-        query = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
-        for (name,) in self._connection.execute(f"{query} ORDER BY 1").fetchall():
-            if name in names:
-                raise self._wrong(f"{name}() asks more than a document; what is left to chance is a source's `share`")
+        query = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT' ORDER BY 1"
+        with _connection() as connection:
+            inconstant = [name for (name,) in connection.execute(query).fetchall()]
+        if found := [name for name in inconstant if name in names]:
+            raise self._wrong(f"{found[0]}() asks more than a document; what is left to chance is a source's `share`")
 
     def _wrong(self, why: str) -> TrainerError:
         return TrainerError(f"source {self._source!r}: where {self._where!r} is no condition on its documents: {why}")
+
+
+@contextmanager
+def _connection() -> Iterator[Any]:
+    """This process's connection, for one thread at a time."""
+    connection, lock = _session(os.getpid())
+    with lock:
+        yield connection
+
+
+@cache
+def _session(pid: int) -> tuple[Any, threading.Lock]:  # noqa: ARG001 (a process has its own)
+    """Kept for good: DuckDB crashes where a fork drops its parent's connection."""
+    return duckdb.connect(config=_LOCKED), threading.Lock()
 
 
 def _parts(node: Any) -> Iterator[dict[str, Any]]:

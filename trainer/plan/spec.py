@@ -9,6 +9,7 @@ from typing import Any
 
 from schemas.training import SourceSpec, StageSpec
 from trainer.errors import TrainerError
+from trainer.plan.ramps import value_at
 from trainer.segments.library import Library
 
 _VERSION = 1
@@ -79,8 +80,7 @@ def _check(stage: StageSpec) -> None:
     if stage.loss.name == "dpo":
         raise TrainerError(f"stage {stage.name!r} has loss 'dpo': its pairs are no rows of a packed plan")
     for at in sorted({at for at, _ in (*stage.seq_len, *stage.batch)}):
-        seq_len = next(value for place, value in reversed(stage.seq_len) if place <= at)
-        batch = next(value for place, value in reversed(stage.batch) if place <= at)
+        seq_len, batch = value_at(stage.seq_len, at), value_at(stage.batch, at)
         if batch < seq_len:
             raise TrainerError(
                 f"stage {stage.name!r}: from target {at:,} on a batch of {batch:,} positions holds no row of seq_len "

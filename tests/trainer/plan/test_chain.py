@@ -1,8 +1,10 @@
 """Plans: every target exactly as often as asked, in the mix, the same bytes whoever compiles them."""
 
+import multiprocessing
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -302,6 +304,19 @@ def test_threads_get_the_same_windows(tmp_path: Path) -> None:
     assert got == {number: wanted[number % len(wanted)] for number in range(2 * len(wanted))}
 
 
+def _hashes(plan: Plan) -> list[str]:
+    return [window.hash for window in windows(plan)]
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_another_process_gets_the_same_windows(tmp_path: Path, method: str) -> None:
+    folder = Segments.open(str(sealed.write(tmp_path / "web", [[np.arange(n) for n in range(2, 90)]] * 3)))
+    source = SourceSpec(where="bytes < 50")
+    made = Plan(stage(passes=2), {"web": source}, 0, 0.1, Library([folder]), {"web": 0}, tmp_path / "plan")
+    with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
+        assert pool.submit(_hashes, made).result() == _hashes(made)
+
+
 @pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize("kind", ["rows.*.arrow", "steps.*.arrow", "json"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
@@ -529,6 +544,30 @@ def test_a_pass_takes_another_order_each_time(tmp_path: Path) -> None:
     order = [piece for window in found for piece in sorted(set(pieces(window)))]
     assert len(order) == 2 * len(set(order))
     assert order[: len(order) // 2] != order[len(order) // 2 :]
+
+
+def test_a_small_part_of_a_small_source_is_from_all_over_it(tmp_path: Path) -> None:
+    made = plan(tmp_path, stage(tokens=1000), {"web": Folder([[11] * 1000])})
+    drawn = [start // 11 for window in windows(made) for _, start, length in pieces(window)]
+    assert len(set(drawn)) == 100
+    assert {document // 100 for document in drawn} == set(range(10))
+
+
+def test_what_a_window_reads_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: Counter[int] = Counter()
+    size = 0
+
+    def counted(folder: Folder, i: int, array: str, start: int, stop: int) -> np.ndarray:
+        reads[size] += stop - start
+        return folder.arrays[i][array][start:stop]
+
+    monkeypatch.setattr(Folder, "read", counted)
+    for size in (300, 3000):
+        folder = Folder([[11] * 100] * size)
+        with shrunk(5_000, 1_000):
+            made = plan(tmp_path / str(size), stage(tokens=40_000), {"web": folder})
+            assert not made.window(0).last
+    assert reads[300] == reads[3000] < 1_000
 
 
 def test_a_short_stage_is_summarised_exactly(tmp_path: Path) -> None:
