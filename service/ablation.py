@@ -21,8 +21,9 @@ from trainer.evaluate.bits_per_byte import Text, evaluate
 from trainer.tokenizer import bpe
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train.dry_run import dry_run
-from trainer.train.run import Options, Watcher, train
-from trainer.trained import open_trained
+from trainer.train.run import Watcher, train
+from trainer.train.start import Options
+from trainer.trained import TOKENIZER, open_trained
 
 LEAST_SEEDS = 5
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
@@ -66,11 +67,11 @@ def hold_out(texts: Iterable[Text], arms: Mapping[str, Corpus]) -> Held:
     """Drops held-out texts that share a MinHash bucket or their whole text with a document of any arm.
 
     Args:
-      texts: from sources that neither arm filtered.
-      arms: every data set that is trained on; each is read once.
+      texts: From sources that neither arm filtered.
+      arms: Every data set that is trained on; each is read once.
 
     Raises:
-      TrainerError: none is left.
+      TrainerError: None is left.
     """
     minhash = MinHash(scope=()).setup({})
     held: list[Text] = []
@@ -86,9 +87,9 @@ def hold_out(texts: Iterable[Text], arms: Mapping[str, Corpus]) -> Held:
     met: set[int] = set()
     for corpus in arms.values():
         for shard in corpus.shards:
-            for batch in corpus.rows(shard, columns=["text"]):
-                for found in batch.column(0).to_pylist():
-                    met.update(n for key in _keys(minhash, found) for n in at.get(key, ()))
+            for batch in corpus.rows(shard, leave_out=("metadata",)):
+                for found in batch["text"].to_pylist():
+                    met.update(n for key in _keys(minhash, found or "") for n in at.get(key, ()))
     left = tuple(text for n, text in enumerate(held) if n not in met)
     if not left:
         raise TrainerError(
@@ -163,16 +164,17 @@ def ablate(
       segments: As of `Options`.
 
     Raises:
-      TrainerError: Fewer seeds, another kind of recipe, or no held-out text left.
+      TrainerError: Fewer seeds, another kind of recipe, no data, or no held-out text left.
     """
     if seeds < LEAST_SEEDS:
         raise TrainerError(f"{seeds} seeds make no interval worth having; take {LEAST_SEEDS} or more")
     if [source.kind for source in spec.sources.values()] != ["text"]:
         raise TrainerError(f"{recipe} reads sources {sorted(spec.sources)}; ablations compare one source of text")
+    if any(stage.tokens is None for stage in spec.stages):
+        raise TrainerError(f"{recipe} counts passes; arms are to see equally many targets: give its stages tokens")
     held = hold_out(texts, {name: Corpus(folder) for name, folder in arms.items()})
-    tokenizer = output / "tokenizer"
-    if not tokenizer.exists():
-        _union(spec.tokenizer, arms.values(), spec.seed).save(tokenizer)
+    tokenizer = output / TOKENIZER
+    own = materials.kept_tokenizer(tokenizer, lambda: _union(spec.tokenizer, arms.values(), spec.seed))
     options = Options(tokenizer=tokenizer, segments=segments)
     (name,) = (source.data for source in spec.sources.values())
     losses: dict[str, list[float]] = {arm: [] for arm in (*arms, "null")}
@@ -188,7 +190,6 @@ def ablate(
             loss, _ = evaluate(trained.decoder, trained.tokenizer, held.texts, trained.decoder.spec.context)
             losses[arm].append(loss.bits_per_byte)
             watcher.note(f"{arm}, seed {seed}: {loss.bits_per_byte:.4f} bits per byte")
-    own = Tokenizer.load(tokenizer)
     passes = {
         arm: max(_passes(told) for _, told in dry_run(spec, {name: folder}, own, segments))
         for arm, folder in arms.items()

@@ -13,6 +13,7 @@ from service.progress import PLAIN_SECONDS, clock
 from service.terminal import Terminal, plain
 
 if TYPE_CHECKING:
+    from trainer.segments.tokenize import Progress as Tokenized
     from trainer.train.metrics import Row  # torch is an extra
 
 
@@ -39,8 +40,6 @@ class Watch:
         self._stage = ""
 
     def __enter__(self) -> "Watch":
-        if self._live:
-            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,6 +49,11 @@ class Watch:
     def note(self, words: str) -> None:
         """See `Watcher`."""
         self._console.print(Text(f"note: {plain(words)}", style="yellow"), soft_wrap=True)
+
+    def tokenized(self, progress: "Tokenized") -> None:
+        """See `Watcher`."""
+        words = f"{progress.units:,} of {progress.of:,} files, {progress.tokens:,} tokens"
+        self._show("tokenizing", progress.units / max(progress.of, 1), words)
 
     def row(self, row: "Row", timing: Mapping[str, Any], total: int) -> None:
         """See `Watcher`."""
@@ -65,10 +69,16 @@ class Watch:
             parts.append(f"MFU {timing['mfu']:.1%}")
         if timing:
             parts.append(f"data wait p99 {1000 * timing['data_wait_p99']:.1f} ms")
-        line = " · ".join(parts)
+        self._show(row.stage, min(row.tokens / max(total, 1), 1.0), " · ".join(parts))
+
+    def _show(self, what: str, share: float, line: str) -> None:
+        """Live from the first time on, so that a rank that is told nothing draws nothing; without a terminal, lines."""
         if self._live:
-            self._bar.update(self._task, description=row.stage, completed=min(row.tokens / max(total, 1), 1.0))
+            self._bar.update(self._task, description=what, completed=share)
             self._live.update(Group(self._bar, Text("  " + line, style="dim")))
-        elif row.stage != self._stage or now - self._last_line > PLAIN_SECONDS:
-            self._last_line, self._stage = now, row.stage
-            self._console.print(f"{row.stage}: {line}", soft_wrap=True)
+            self._live.start()
+            return
+        now = time.monotonic()
+        if what != self._stage or now - self._last_line > PLAIN_SECONDS:
+            self._last_line, self._stage = now, what
+            self._console.print(f"{what}: {line}", soft_wrap=True)

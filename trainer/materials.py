@@ -1,8 +1,10 @@
 """What a recipe trains on, made from the data that is given: a tokenizer, segments, and the library over them."""
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import xxhash
 
@@ -11,6 +13,7 @@ from schemas.training import SourceSpec, TrainingSpec
 from storage.registry import cache_folder
 from trainer import arithmetic
 from trainer.chat.importers import read_conversations, read_preferences
+from trainer.chat.jsonl import files
 from trainer.corpus import Corpus
 from trainer.errors import TrainerError
 from trainer.segments.chat_origin import Made
@@ -22,6 +25,9 @@ from trainer.tokenizer.tokenizer import Tokenizer
 
 ROWS_PER_TEXT = 20
 """Rows of a corpus that may be read for each text that the tokenizer is trained on."""
+_COLUMNS = ("id", "language", "text")
+_LEFT_OUT = ("metadata",)
+"""What shards have besides and is large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +49,47 @@ def check(spec: TrainingSpec, data: Mapping[str, str]) -> None:
     """Every source has its data, and every data its source.
 
     Args:
-      spec: the recipe.
-      data: name -> path, as given; the empty name is data without one.
+      spec: The recipe.
+      data: Name -> path, as given; the empty name is data without one.
 
     Raises:
-      TrainerError: one is missing or not used.
+      TrainerError: One is missing, not used, or no data.
+      StorageError: One can't be read.
     """
     wanted = {source.data: name for name, source in spec.sources.items() if not source.generate}
-    for name, source in wanted.items():
+    for name, wanting in wanted.items():
         if name not in data:
             given = ", ".join(f"{n}=…" if n else "one without a name" for n in data) or "none"
             flag = f"--data {name}=PATH" if name else "--data DIR"
-            raise TrainerError(f"source {source!r} of the recipe has no data; give {flag} (given: {given})")
+            raise TrainerError(f"source {wanting!r} of the recipe has no data; give {flag} (given: {given})")
     if unused := sorted(set(data) - set(wanted)):
         given = f"{unused[0]}={data[unused[0]]}" if unused[0] else data[unused[0]]
-        raise TrainerError(f"no source of the recipe reads --data {given}; they read {sorted(wanted)}")
+        raise TrainerError(f"no source of the recipe reads --data {given}; {_reading(wanted)}")
+    for source in spec.sources.values():
+        if source.kind == "text":
+            Corpus(data[source.data])
+        elif not source.generate:
+            files(data[source.data])
+
+
+def _reading(names: Iterable[str]) -> str:
+    told = ", ".join(f"NAME {name}" if name else "one without a name" for name in sorted(names))
+    return f"they read {told}" if told else "none reads any: what they learn is generated"
 
 
 def trained_tokenizer(spec: TrainingSpec, data: Mapping[str, str]) -> Tokenizer:
     """One trained on a sample of the recipe's sources."""
     return Tokenizer.from_json(bpe.train(sample_texts(spec, data), spec.tokenizer))
+
+
+def kept_tokenizer(folder: Path, make: Callable[[], Tokenizer]) -> Tokenizer:
+    """The tokenizer that stands in a folder; made and saved where there is none. Killed, it leaves all or nothing."""
+    if not folder.exists():
+        half = folder.with_name(f".{folder.name}")
+        shutil.rmtree(half, ignore_errors=True)
+        make().save(half)
+        half.rename(folder)
+    return Tokenizer.load(folder)
 
 
 def sample_texts(spec: TrainingSpec, data: Mapping[str, str]) -> Iterator[str]:
@@ -92,11 +119,11 @@ def gather(
     """Tokenises what is not tokenised yet, and opens it all.
 
     Args:
-      spec: the recipe.
-      data: name -> path.
-      tokenizer: of the run.
-      segments: the folder of folders of segments; empty: `segments` in Gristmill's cache.
-      progress: told as it goes on.
+      spec: The recipe.
+      data: Name -> path.
+      tokenizer: Of the run.
+      segments: The folder of folders of segments; empty: `segments` in Gristmill's cache.
+      progress: Told as it goes on.
     """
     root = segments or str(cache_folder() / "segments")
     paths: dict[str, str] = {}
@@ -123,33 +150,46 @@ def gather(
     return Materials(tokenizer, library, {name: distinct.index(path) for name, path in paths.items()})
 
 
-def _generated(source: SourceSpec, seed: int) -> Sequence[Conversation | Preference]:
-    made = arithmetic.conversations if source.kind == "chat" else arithmetic.preferences
-    return made(source.documents, seed)
-
-
-def _contents(item: Conversation | Preference) -> str:
-    if isinstance(item, Conversation):
-        return "\n".join(message.content for message in item.messages)
-    return "\n".join([*(message.content for message in item.prompt), item.chosen, item.rejected])
-
-
 def sample_rows(folder: str, wanted: int, seed: int) -> Iterator[tuple[str, str]]:
     """About `wanted` rows (language, text) of a curated folder, chosen by hash of the seed and the document's id.
 
-    They come from as many shards, in a seeded order, as hold ROWS_PER_TEXT times as many rows.
+    They come from as many shards, in a seeded order, as hold ROWS_PER_TEXT times as many rows. The language is empty
+    where the folder says none.
+
+    Raises:
+      TrainerError: There is no such folder, or a shard has no ids or texts.
+      IntegrityError: A shard is missing, or is not the one that the manifest names.
     """
     corpus, shards, rows = Corpus(folder), [], 0
-    for shard in sorted(corpus.shards, key=lambda shard: xxhash.xxh3_64_intdigest(shard.path.encode(), seed)):
+    for shard in sorted(corpus.shards, key=lambda shard: _place(shard.path, seed)):
         shards.append(shard)
         rows += shard.rows
         if rows >= wanted * ROWS_PER_TEXT:
             break
     below = min(1.0, wanted / max(rows, 1)) * 2**64
     for shard in shards:
-        for batch in corpus.rows(shard):
-            names, texts = batch["id"].to_pylist(), batch["text"].to_pylist()
-            languages = batch["language"].to_pylist() if "language" in batch.schema.names else [""] * len(names)
-            for name, language, text in zip(names, languages, texts, strict=True):
-                if text and xxhash.xxh3_64_intdigest(name.encode(), seed) < below:
-                    yield language or "", text
+        for batch in corpus.rows(shard, leave_out=_LEFT_OUT):
+            if missing := {"id", "text"} - set(batch.schema.names):
+                raise TrainerError(
+                    f"shard {shard.path!r} of {folder!r} has no column {sorted(missing)}; there are "
+                    f"{batch.schema.names}"
+                )
+            for row in batch.select([name for name in _COLUMNS if name in batch.schema.names]).to_pylist():
+                if row["text"] and _place(row["id"] or "", seed) < below:
+                    yield row.get("language") or "", row["text"]
+
+
+def _place(name: str, seed: int) -> int:
+    """A hash of 64 bits that has nothing to do with those that shares of sources and held-out documents go by."""
+    return xxhash.xxh3_64_intdigest(f"sample {seed} {name}".encode())
+
+
+def _generated(source: SourceSpec, seed: int) -> Sequence[Conversation | Preference]:
+    made = arithmetic.conversations if source.kind == "chat" else arithmetic.preferences
+    return made(source.documents, seed, below=source.below)
+
+
+def _contents(item: Conversation | Preference) -> str:
+    if isinstance(item, Conversation):
+        return "\n".join(message.content for message in item.messages)
+    return "\n".join([*(message.content for message in item.prompt), item.chosen, item.rejected])

@@ -12,6 +12,7 @@ from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import checkpoint
 from trainer.train.checkpoint import Checkpoint
+from trainer.train.ranks import device_named
 
 CHECKPOINTS, TOKENIZER = "checkpoints", "tokenizer"
 MODEL = "model"
@@ -28,7 +29,7 @@ class Trained:
     """None for a Hugging Face folder."""
 
 
-def open_trained(path: str | Path, *, average: bool = True, device: str | torch.device = "cpu") -> Trained:
+def open_trained(path: str | Path, *, average: bool = True, device: str = "cpu") -> Trained:
     """Opens a model.
 
     Args:
@@ -38,13 +39,14 @@ def open_trained(path: str | Path, *, average: bool = True, device: str | torch.
       device: Where the weights go.
 
     Raises:
-      TrainerError: It is none of the three.
+      TrainerError: It is none of the three; or there is no such device.
       IntegrityError: Checkpoints are there, and none is whole.
     """
-    folder = Path(path)
+    folder = Path(path).resolve()
+    place = device_named(device)
     if (folder / "config.json").is_file():
         spec, vocab_size, weights = hf.load(folder)
-        return Trained(_decoder(spec, vocab_size, weights, device), Tokenizer.load(folder), None)
+        return Trained(_decoder(spec, vocab_size, weights, place), Tokenizer.load(folder), None)
     if (folder / checkpoint.MARKER).is_file():
         found, tokenizer = checkpoint.opened(folder), folder.parents[1] / TOKENIZER
     else:
@@ -57,11 +59,11 @@ def open_trained(path: str | Path, *, average: bool = True, device: str | torch.
         found, tokenizer = latest, folder / TOKENIZER
     spec = ModelSpec.model_validate(found.state["facts"][MODEL])
     assert spec.vocab_size is not None, spec
-    decoder = _decoder(spec, spec.vocab_size, found.weights(average), device)
+    decoder = _decoder(spec, spec.vocab_size, found.weights(average), place)
     return Trained(decoder, Tokenizer.load(tokenizer), found)
 
 
-def _decoder(spec: ModelSpec, vocab_size: int, weights: dict[str, torch.Tensor], device: str | torch.device) -> Decoder:
+def _decoder(spec: ModelSpec, vocab_size: int, weights: dict[str, torch.Tensor], device: torch.device) -> Decoder:
     """Built without drawing weights that are overwritten at once."""
     with torch.device("meta"):
         decoder = Decoder(spec, vocab_size)

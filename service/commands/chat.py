@@ -10,6 +10,7 @@ from schemas.chat import Message
 from service.commands.evaluate import add_weights
 from service.exits import Exit
 from service.extras import needs_torch
+from service.numbers import number, positive, share
 from service.terminal import plain
 
 EPILOG = """\
@@ -29,16 +30,14 @@ def add(commands: Any, name: str) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "model", type=Path, metavar="DIR", help="a run's output, a checkpoint, or a HF folder"
-    )
+    parser.add_argument("model", type=Path, metavar="DIR", help="a run's output, a checkpoint, or a HF folder")
     parser.add_argument("--ask", action="append", default=[], metavar="TEXT", help="ask this; may stand often")
     parser.add_argument("--base", action="store_true", help="go on with the text as it stands: no turns, no template")
     parser.add_argument("--system", default="", metavar="TEXT", help="what stands before the conversation")
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 (default) takes the likeliest")
-    parser.add_argument("--top-p", type=float, default=1.0, metavar="P")
+    parser.add_argument("--temperature", type=number, default=0.0, metavar="T", help="0 (default) takes the likeliest")
+    parser.add_argument("--top-p", type=share, default=1.0, metavar="P", help="draw from the likeliest tokens alone")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--max-tokens", type=int, default=256, metavar="N")
+    parser.add_argument("--max-tokens", type=positive, default=256, metavar="N")
     add_weights(parser)
 
 
@@ -82,7 +81,7 @@ def _write(pieces: Iterator[str]) -> str:
     whole = ""
     for piece in pieces:
         whole += piece
-        sys.stdout.write(plain(piece) if piece != "\n" else piece)
+        sys.stdout.write("\n".join(map(plain, piece.split("\n"))))
         sys.stdout.flush()
     sys.stdout.write("\n")
     return whole

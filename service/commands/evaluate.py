@@ -7,6 +7,8 @@ from typing import Any
 
 from service.exits import Exit
 from service.extras import needs_torch
+from service.numbers import natural, share
+from trainer.errors import TrainerError
 
 DESCRIPTION = """\
 Scores texts that the model has not seen, each on its own, encoded as the exported tokenizer does by default and cut to
@@ -21,6 +23,7 @@ examples:
   gristmill eval model --texts held-out.jsonl --by language --by domain
   gristmill eval model --texts held-out.jsonl --choices questions.jsonl --shots 3
                                             {"question": …, "choices": […], "answer": 0} a line
+  gristmill eval model --texts out --held-out 0.005 --by language      what no stage trained on of a curated folder
   gristmill eval hf-folder --texts held-out.jsonl
 """
 
@@ -35,13 +38,22 @@ def add(commands: Any, name: str) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("model", type=Path, metavar="DIR", help="a run's output, a checkpoint, or a HF folder")
     parser.add_argument(
-        "model", type=Path, metavar="DIR", help="a run's output, a checkpoint, or a HF folder"
+        "--texts", required=True, metavar="FILE", help="JSONL (.gz, .zst) with a `text` a line, or a curated folder"
     )
-    parser.add_argument("--texts", required=True, metavar="FILE", help="JSONL (.gz, .zst) with a `text` a line")
+    parser.add_argument(
+        "--held-out",
+        type=share,
+        default=1.0,
+        metavar="SHARE",
+        help="of a curated folder only what a recipe with this held_out has not trained on (default: all)",
+    )
     parser.add_argument("--by", action="append", default=[], choices=["language", "domain"], help="also a group each")
     parser.add_argument("--choices", metavar="FILE", help="multiple-choice questions, JSONL")
-    parser.add_argument("--shots", type=int, default=0, metavar="N", help="of them that stand solved before each other")
+    parser.add_argument(
+        "--shots", type=natural, default=0, metavar="N", help="of them that stand solved before each other"
+    )
     add_weights(parser)
 
 
@@ -72,17 +84,19 @@ def main(args: argparse.Namespace) -> int:
             "texts": loss.texts,
         }
 
+    asked = questions(args.choices) if args.choices else []
+    if args.choices and args.shots >= len(asked):
+        raise TrainerError(f"--shots {args.shots} leaves nothing to ask of the {len(asked)} questions")
     trained = open_trained(args.model, average=args.weights == "average", device=args.device)
     context = trained.decoder.spec.context
-    whole, groups = evaluate(trained.decoder, trained.tokenizer, texts(args.texts), context)
+    whole, groups = evaluate(trained.decoder, trained.tokenizer, texts(args.texts, args.held_out), context)
     line: dict[str, Any] = told(whole)
     for kind in args.by:
         line[kind] = {name: told(loss) for name, loss in sorted(groups.get(kind, {}).items())}
-    if args.choices:
-        asked = questions(args.choices)
+    if asked:
         score = ask(trained.decoder, trained.tokenizer, asked[args.shots :], context, asked[: args.shots])
-        share, half = score.accuracy()
-        line["choices"] = {"questions": score.questions, "accuracy": share, "half_width_95": half}
+        right, half = score.accuracy()
+        line["choices"] = {"questions": score.questions, "accuracy": right, "half_width_95": half}
     print(json.dumps(line, ensure_ascii=False, allow_nan=False))  # noqa: T201
     return Exit.OK
 

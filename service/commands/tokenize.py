@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from service.exits import Exit
+from service.numbers import positive
 from service.terminal import Terminal
 from storage.registry import cache_folder
 
@@ -29,12 +30,12 @@ def add(commands: Any, name: str) -> None:
     parser.add_argument("--tokenizer", required=True, type=Path, metavar="FILE", help="a tokenizer.json")
     parser.add_argument("--kind", default="text", choices=["text", "chat", "preference"])
     parser.add_argument("--segments", default="", metavar="DIR", help="where segments are kept (default: a cache)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--workers", type=positive, metavar="N", help="processes (default: one a core)")
 
 
 def main(args: argparse.Namespace) -> int:
     """Runs it; prints one JSON line."""
-    from trainer.segments.read import Segments  # these need the extra `trainer`
+    from trainer.segments.read import Segments  # slow to import, and few commands need them
     from trainer.segments.tokenize import Progress, tokenize
     from trainer.tokenizer.tokenizer import Tokenizer
 

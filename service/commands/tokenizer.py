@@ -9,7 +9,6 @@ from rich.text import Text
 
 from schemas.training import Amount, TokenizerSpec
 from service.exits import Exit
-from service.extras import needs_torch
 from service.terminal import Terminal, plain
 
 EPILOG = """\
@@ -49,8 +48,7 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
-    needs_torch()
-    from trainer.materials import sample_rows  # the extra `trainer`
+    from trainer.materials import sample_rows  # slow to import, and few commands need it
     from trainer.tokenizer import bpe
     from trainer.tokenizer.report import measure
     from trainer.tokenizer.tokenizer import Tokenizer

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.table import Table
 from rich.text import Text
 
 from schemas.training import TrainingSpec
@@ -17,7 +18,7 @@ from trainer.errors import TrainerError
 from trainer.recipe import load
 
 if TYPE_CHECKING:
-    from trainer.train.run import Options  # torch is an extra
+    from trainer.train.start import Options  # torch is an extra
 
 DESCRIPTION = """\
 Trains a model. RECIPE is a name in pipelines.yaml (gpt2-124m, gpt2-1.6b, llama3.1, qwen2, sft-dpo, or gpt2-nano,
@@ -31,7 +32,7 @@ examples:
   gristmill train gpt2-124m --data out --output model --dry-run       stages, steps, passes, padding; trains nothing
   gristmill train gpt2-1.6b --estimate                                memory, FLOPs, hours, price; reads nothing
   gristmill train llama3.1 --data general=web --data math=math --data code=code --data multilingual=ko --output model
-  gristmill train sft-dpo-nano --init model --data sft=chats.jsonl --data pairs=pairs.jsonl --output chat-model
+  gristmill train sft-dpo --init model --data chats=chats.jsonl --data pairs=pairs.jsonl --output chat-model
   gristmill train llama3.1 --anneal model --data general=new …        branch off a checkpoint to judge a data set
   torchrun --nproc-per-node 8 -m service train gpt2-1.6b --data out --output model
 
@@ -88,7 +89,8 @@ def add(commands: Any, name: str) -> None:
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
     needs_torch()
-    from trainer.train.run import Options, train  # torch is an extra
+    from trainer.train.run import train  # torch is an extra
+    from trainer.train.start import Options
 
     name, spec = load(args.recipe, args.settings)
     data = named(args.data)
@@ -101,6 +103,8 @@ def main(args: argparse.Namespace) -> int:
         device=args.device,
         deterministic=args.deterministic,
     )
+    if args.estimate:
+        return _estimate(name, spec)
     if args.dry_run:
         return _dry_run(spec, data, options)
     if args.output is None:
@@ -115,14 +119,23 @@ def main(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _estimate(name: str, spec: TrainingSpec) -> int:
+    from trainer.estimate import of_recipe
+
+    table = Table.grid(padding=(0, 2))
+    for what, how_much in of_recipe(name, spec).lines():
+        table.add_row(Text(plain(what)), Text(plain(how_much)))
+    Terminal().print(table)
+    return Exit.OK
+
+
 def _dry_run(spec: TrainingSpec, data: Mapping[str, str], options: "Options") -> int:
     from service.dry_run import show
-    from trainer.tokenizer.tokenizer import Tokenizer
     from trainer.train.dry_run import dry_run
-    from trainer.train.run import fitted
+    from trainer.train.start import fitted, given_tokenizer
     from trainer.trained import open_trained
 
     start = open_trained(options.init) if options.init else None
-    tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else start.tokenizer if start else None
+    tokenizer = given_tokenizer(options, start)
     show(dry_run(fitted(spec, start, options.anneal), data, tokenizer, options.segments), Terminal())
     return Exit.OK

@@ -57,10 +57,10 @@ def evaluate(
     """Scores each text on its own, encoded as the exported tokenizer does by default and cut to the context.
 
     Args:
-      decoder: the model.
-      tokenizer: its tokenizer.
-      texts: any number; read as they come.
-      context: tokens of a text that are read, its first included.
+      decoder: The model.
+      tokenizer: Its tokenizer.
+      texts: Any number; read as they come.
+      context: Tokens of a text that are read, its first included.
 
     Returns:
       The loss over all texts, and by group: `{"language": {"ko": Loss}}`. Texts of fewer than two tokens count as texts

@@ -10,7 +10,7 @@ from schemas.training import GateSpec
 from trainer.errors import TrainerError
 from trainer.evaluate.bits_per_byte import Loss
 from trainer.evaluate.log_probs import log_probs
-from trainer.evaluate.needle import needle
+from trainer.evaluate.needle import needle, shortest_row
 from trainer.model.decoder import Decoder
 from trainer.plan.shares import is_held_out
 from trainer.segments.library import Library
@@ -29,9 +29,9 @@ class Measured:
 
     loss_before: float
     loss: float | None
-    """Nats a target on held-out documents cut to the run's first length."""
+    """Nats a target on held-out documents cut to the run's first length; None where that was not asked."""
     needle: float | None
-    """Share found at the stage's last length."""
+    """Share found at the stage's last length; None where that was not asked."""
     passed: bool
     why: str
     """In words, with the values and what they were held against."""
@@ -60,22 +60,35 @@ class HeldOut:
             found.add(-float(scores.sum()), len(scores), int(self._sizes[row[1:]].sum()))
         return found
 
-    def judge(self, decoder: Decoder, gate: GateSpec, stage: str, short: int, before: float, length: int) -> Measured:
-        """Holds a model against a gate.
+    def check(self, gate: GateSpec, stage: str, length: int) -> None:
+        """Sees, before anything is trained, that a gate can be held against a model.
+
+        Args:
+          gate: What will be asked.
+          stage: Its name.
+          length: The stage's last sequence length.
+
+        Raises:
+          TrainerError: Nothing is held out to measure by, or no needle fits into a row.
+        """
+        if not self.documents:
+            raise TrainerError(f"the gate of stage {stage!r} needs held-out text; raise held_out, or give more data")
+        if gate.needle is not None and (least := shortest_row(self._tokenizer)) > length:
+            raise TrainerError(
+                f"the gate of stage {stage!r} looks for needles in rows of {length} positions, the shortest takes "
+                f"{least}; raise seq_len, or leave gate.needle out"
+            )
+
+    def judge(self, decoder: Decoder, gate: GateSpec, short: int, before: float, length: int) -> Measured:
+        """Holds a model against a gate that was found sound by `check`.
 
         Args:
           decoder: As the stage has left it.
           gate: What is asked.
-          stage: Its name.
           short: The run's first sequence length.
           before: Loss at that length before the stage.
           length: The stage's last sequence length.
-
-        Raises:
-          TrainerError: Nothing is held out to measure by.
         """
-        if not self.documents:
-            raise TrainerError(f"the gate of stage {stage!r} needs held-out text; raise held_out, or give more data")
         loss = found = None
         faults: list[str] = []
         if gate.recovered is not None:

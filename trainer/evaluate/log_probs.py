@@ -17,7 +17,10 @@ POSITIONS_AT_ONCE = 1_024
 
 @torch.inference_mode()
 def log_probs(
-    decoder: Decoder, rows: Sequence[NDArray[np.integer]], tokens_at_once: int = TOKENS_AT_ONCE
+    decoder: Decoder,
+    rows: Sequence[NDArray[np.integer]],
+    last: Sequence[int] | None = None,
+    tokens_at_once: int = TOKENS_AT_ONCE,
 ) -> list[NDArray[np.float64]]:
     """Natural logarithms of the probability of each token after its row's first.
 
@@ -25,30 +28,39 @@ def log_probs(
     is the order of the answers.
 
     Args:
-      decoder: on any device; it is put into evaluation mode and back.
+      decoder: On any device.
       rows: [n] of ids; a row longer than the decoder's context is an error of the caller's.
-      tokens_at_once: bounds memory; a longer row goes alone.
+      last: [n] How many of each row's last tokens are asked for; None, or more than there are: all.
+      tokens_at_once: Bounds memory; a longer row goes alone.
 
     Returns:
-      [n] of [len(row) - 1], empty for rows of fewer than two tokens.
+      [n] of [len(row) - 1], or of what `last` says; empty for rows of fewer than two tokens.
     """
     device = next(decoder.parameters()).device
     answers: list[NDArray[np.float64]] = [np.zeros(0)] * len(rows)
-    training = decoder.training
-    decoder.eval()
     for group in _groups(rows, tokens_at_once):
-        ids = pad_sequence([torch.as_tensor(rows[n].astype(np.int64)) for n in group], batch_first=True).to(device)
-        hidden = decoder.forward(ids[:, :-1])  # not the compiled one, which would compile for every shape
-        flat, wanted = hidden.flatten(0, 1), ids[:, 1:].flatten()
+        ids = pad_sequence([torch.as_tensor(rows[n].astype(np.int64)) for n in group], batch_first=True)
+        wanted = [_wanted(len(rows[n]) - 1, None if last is None else last[n]) for n in group]
+        width = ids.shape[1] - 1
+        index = torch.cat([torch.arange(stop - size, stop) + row * width for row, (size, stop) in enumerate(wanted)])
+        targets = ids[:, 1:].flatten()[index].to(device)
+        # not the compiled forward pass, which would compile for every shape
+        hidden = decoder.forward(ids[:, :-1].to(device)).flatten(0, 1)[index.to(device)]
         scores = [
-            decoder.logits(part).float().log_softmax(-1).gather(-1, at[:, None])[:, 0]
-            for part, at in zip(flat.split(POSITIONS_AT_ONCE), wanted.split(POSITIONS_AT_ONCE), strict=True)
+            decoder.logits(part).log_softmax(-1).gather(-1, at[:, None])[:, 0].double()
+            for part, at in zip(
+                torch.split(hidden, POSITIONS_AT_ONCE), torch.split(targets, POSITIONS_AT_ONCE), strict=True
+            )
         ]
-        table = torch.cat(scores).view(len(group), -1).double().cpu().numpy()
-        for n, line in zip(group, table, strict=True):
-            answers[n] = line[: len(rows[n]) - 1]
-    decoder.train(training)
+        ends = np.cumsum([size for size, _ in wanted])
+        for n, own in zip(group, np.split(torch.cat(scores).cpu().numpy(), ends[:-1]), strict=True):
+            answers[n] = own
     return answers
+
+
+def _wanted(targets: int, last: int | None) -> tuple[int, int]:
+    """How many positions of a row are scored, and where they end."""
+    return (targets if last is None else min(last, targets)), targets
 
 
 def _groups(rows: Sequence[NDArray[np.integer]], tokens_at_once: int) -> list[list[int]]:

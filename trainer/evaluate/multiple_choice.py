@@ -52,11 +52,11 @@ def ask(
     """Scores every choice of every question.
 
     Args:
-      decoder: the model.
-      tokenizer: its tokenizer.
-      questions: what is asked.
-      context: the model's; a longer prompt loses its beginning.
-      shots: solved questions that stand before each one.
+      decoder: The model.
+      tokenizer: Its tokenizer.
+      questions: What is asked.
+      context: The model's; a longer prompt loses its beginning.
+      shots: Solved questions that stand before each one.
     """
     before = "".join(f"{q.question} {q.choices[q.answer]}\n\n" for q in shots)
     rows: list[NDArray[np.int64]] = []
@@ -68,7 +68,7 @@ def ask(
             shared = next((n for n, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
             lengths.append(max(1, len(whole) - shared))
             rows.append(np.asarray(whole[-context:], dtype=np.int64))
-    sums = [float(scores[-n:].sum()) for scores, n in zip(log_probs(decoder, rows), lengths, strict=True)]
+    sums = [float(scores.sum()) for scores in log_probs(decoder, rows, last=lengths)]
     right = right_a_byte = at = 0
     for question in questions:
         own = np.array(sums[at : at + len(question.choices)])

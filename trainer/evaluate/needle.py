@@ -15,6 +15,7 @@ DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Where in the haystack the needle lies."""
 CHOICES = 4
 """The right number and three others: chance finds a quarter."""
+_NUMBERS = range(10, 100)
 
 
 def needle(
@@ -23,37 +24,42 @@ def needle(
     """Share of needles that are found: the told number is likelier than three others.
 
     Args:
-      decoder: the model.
-      tokenizer: its tokenizer.
-      haystack: ids of other text, used from changing places; repeated where it is shorter than needed.
-      length: tokens of a whole prompt with its answer.
-      trials: a fifth of them at each depth.
-      seed: of numbers and places.
+      decoder: The model.
+      tokenizer: Its tokenizer.
+      haystack: Ids of other text, used from changing places; repeated where it is shorter than needed.
+      length: Tokens of a whole prompt with its answer, at least `shortest_row`.
+      trials: A fifth of them at each depth.
+      seed: Of numbers and places.
 
     Raises:
-      TrainerError: the needle alone is longer than `length`.
+      TrainerError: There is no haystack, or a needle does not fit into `length`.
     """
+    least = shortest_row(tokenizer)
+    if length < least or len(haystack) == 0:
+        raise TrainerError(
+            f"needles take {least} tokens, there are {length}, and {len(haystack)} of other text; give more of either"
+        )
     rows: list[NDArray[np.int64]] = []
     answers: list[int] = []
     for trial in range(trials):
         random = np.random.Generator(np.random.Philox(key=xxh3_64_intdigest(f"needle {seed} {trial}".encode())))
-        numbers = random.choice(np.arange(10, 100), CHOICES, replace=False)
-        told = _ids(tokenizer, f" Code {numbers[0]}.")
-        endings = [_ids(tokenizer, f" Code {number}.") for number in numbers]
+        endings = _needles(tokenizer, random.choice(np.array(_NUMBERS), CHOICES, replace=False))
+        told = endings[0]
         room = length - len(told) - max(map(len, endings))
-        if room < 0 or len(haystack) == 0:
-            raise TrainerError(f"a needle of {length - room} tokens and a haystack don't fit into {length} tokens")
-        start = int(random.integers(0, len(haystack)))
-        hay = np.resize(np.roll(haystack, -start), room).astype(np.int64)
+        hay = np.resize(np.roll(haystack, -int(random.integers(0, len(haystack)))), room).astype(np.int64)
         cut = round(DEPTHS[trial % len(DEPTHS)] * room)
         rows += [np.concatenate([hay[:cut], told, hay[cut:], ending]) for ending in endings]
         answers += [len(ending) for ending in endings]
-    sums = [float(scores[-n:].sum()) for scores, n in zip(log_probs(decoder, rows), answers, strict=True)]
+    sums = [float(scores.sum()) for scores in log_probs(decoder, rows, last=answers)]
     found = np.array(sums).reshape(trials, CHOICES).argmax(1) == 0
     return float(found.mean())
 
 
-def _ids(tokenizer: Tokenizer, text: str) -> Sequence[int]:
-    """A text's ids without BOS or EOS."""
-    ids = tokenizer.encode_documents([text])[0]
-    return list(ids[(tokenizer.bos_id is not None) : -1])
+def shortest_row(tokenizer: Tokenizer) -> int:
+    """Tokens of a row that holds any needle twice, told and asked for, and nothing else."""
+    return 2 * max(map(len, _needles(tokenizer, _NUMBERS)))
+
+
+def _needles(tokenizer: Tokenizer, numbers: Sequence[int] | NDArray[np.integer]) -> list[list[int]]:
+    """Ids of what is told of each number."""
+    return tokenizer.encode_texts([f" Code {number}." for number in numbers])

@@ -1,31 +1,58 @@
-"""Texts and questions to evaluate on, from JSONL."""
+"""Texts and questions to evaluate on: JSONL, and the shards of a curated folder."""
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from storage.paths import exists, join
 from trainer.chat.jsonl import rows
+from trainer.corpus import MANIFEST, Corpus
 from trainer.errors import TrainerError
 from trainer.evaluate.bits_per_byte import Text
 from trainer.evaluate.multiple_choice import Question
+from trainer.plan.shares import is_held_out
 
 
-def texts(path: str) -> Iterator[Text]:
-    """A text a line, with its `language` and the host of its `url` where the line has them.
+def texts(path: str, held_out: float = 1.0) -> Iterator[Text]:
+    """Texts, each with its `language` and the host of its `url` where it has them.
+
+    Args:
+      path: JSONL with a `text` a line, or a curated folder.
+      held_out: Of a curated folder, only the documents that a recipe with this `held_out` trains on nowhere; 1: all.
 
     Raises:
-      TrainerError: A line that is no JSON object with a `text`; it says where.
+      TrainerError: A line that is no JSON object with a `text`, a shard without; it says where.
+      IntegrityError: A shard is missing, or is not the one that the manifest names.
     """
+    if exists(join(path, MANIFEST)):
+        yield from _documents(Corpus(path), held_out)
+        return
     for row in rows(path):
-        line = row.value
-        text = line.get("text")
-        if not isinstance(text, str):
-            raise TrainerError(f"{row.where}: 'text' is {text!r}, words were expected")
-        language, url = line.get("language"), line.get("url")
-        groups = {
-            "language": language if isinstance(language, str) else "",
-            "domain": _host(url) if isinstance(url, str) else "",
-        }
-        yield Text(text, groups)
+        yield _text(row.value, row.where)
+
+
+def _documents(corpus: Corpus, held_out: float) -> Iterator[Text]:
+    for shard in corpus.shards:
+        where = join(corpus.folder, shard.path)
+        for batch in corpus.rows(shard, leave_out=("metadata",)):
+            found = batch.to_pylist()
+            hashes = [xxh3_64_intdigest(str(row.get("id")).encode()) for row in found]
+            for n in np.flatnonzero(is_held_out(np.array(hashes, np.uint64), held_out)):
+                yield _text(found[n], where)
+
+
+def _text(row: dict[str, Any], where: str) -> Text:
+    text, language, url = row.get("text"), row.get("language"), row.get("url")
+    if not isinstance(text, str):
+        raise TrainerError(f"{where}: 'text' is {text!r}, words were expected")
+    groups = {
+        "language": language if isinstance(language, str) else "",
+        "domain": _host(url) if isinstance(url, str) else "",
+    }
+    return Text(text, groups)
 
 
 def questions(path: str) -> list[Question]:

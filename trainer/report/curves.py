@@ -51,7 +51,8 @@ def curve(
     span = (high - low) or 1.0
     drawn = [f"{WIDTH * x / right:.1f},{HEIGHT - HEIGHT * (y - low) / span:.1f}" for x, y in points]
     places = tuple(round(WIDTH * mark / right, 1) for mark in marks if 0 < mark < right)
-    return Curve(title, about, "M" + "L".join(drawn), *(form.format(y) for y in (low, high, points[-1][1])), places)
+    words = [form.format(y) for y in (low, high, points[-1][1])]
+    return Curve(title, about, "M" + "L".join(drawn), words[0], words[1], words[2], places)
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

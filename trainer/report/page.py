@@ -1,7 +1,6 @@
 """Renders the report out of what a run has written: run.json, summary.json, metrics.jsonl, timing.jsonl."""
 
 import json
-import math
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -56,8 +55,8 @@ def _stages(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[
                 "steps": len(rows),
                 "targets": rows[-1]["tokens"] - before,
                 "lengths": " → ".join(map(str, lengths)),
-                "first": losses[0] if losses else math.nan,
-                "last": losses[-1] if losses else math.nan,
+                "first": losses[0] if losses else None,
+                "last": losses[-1] if losses else None,
                 "held_out": summary["held_out"].get(name, {"loss": None, "bits_per_byte": None}),
                 "gate": summary["gates"].get(name),
             }
@@ -85,9 +84,7 @@ def _curves(metrics: Sequence[dict[str, Any]], timing: Sequence[dict[str, Any]])
         curve("MFU", "share of the device's peak, 6N + 12LdT a token", when, timed("mfu", 100), "{:.1f} %"),
         curve("Data wait, p99", "milliseconds a step, the slowest rank", when, timed("data_wait_p99", 1000), "{:,.2f}"),
         curve("Queue depth", "steps that lie ready", when, timed("queue_depth"), "{:,.0f}"),
-        curve(
-            "Control ratio", "cost of feeding: 1 - speed / speed of one cached batch", when, timed("control_ratio")
-        ),
+        curve("Control ratio", "cost of feeding: 1 - speed / speed of one cached batch", when, timed("control_ratio")),
     ]
 
 

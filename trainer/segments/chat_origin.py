@@ -14,6 +14,7 @@ from storage.commit import sha256_file
 from trainer.chat.importers import read_conversations, read_preferences
 from trainer.chat.jsonl import files
 from trainer.chat.template import render
+from trainer.errors import TrainerError
 from trainer.segments.origin import Chunk, Kind
 from trainer.tokenizer.tokenizer import Tokenizer
 
@@ -72,9 +73,7 @@ def _chunks(items: Iterable[Item], tokenizer: Tokenizer, answers_only: bool) -> 
         sizes: list[int] = []
         for item in some:
             for suffix, messages in _documents(item):
-                ids, mask = render(messages, tokenizer)
-                if isinstance(item, Preference):
-                    mask = _last_answer(item, ids, mask, tokenizer)
+                ids, mask = _rendered(item, messages, tokenizer)
                 tokens.append(ids)
                 masks.append(mask)
                 names.append(item.id + suffix)
@@ -98,13 +97,27 @@ def _documents(item: Item) -> list[tuple[str, tuple[Message, ...]]]:
     return [(name, (*item.prompt, Message(role="assistant", content=answer))) for name, answer in sides]
 
 
+def _rendered(item: Item, messages: Sequence[Message], tokenizer: Tokenizer) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    try:
+        ids, mask = render(messages, tokenizer)
+        return ids, _last_answer(item, ids, mask, tokenizer) if isinstance(item, Preference) else mask
+    except TrainerError as error:
+        raise TrainerError(f"{item.id!r}: {error}") from error
+
+
 def _last_answer(
     item: Preference, ids: NDArray[Any], mask: NDArray[np.uint8], tokenizer: Tokenizer
 ) -> NDArray[np.uint8]:
-    """The mask without the answers that stand in the prompt: only the two last ones are compared."""
+    """The mask without the answers that stand in the prompt: only the two last ones are compared.
+
+    Raises:
+        TrainerError: Nothing of the last answer is to be learnt.
+    """
     prompt, _ = render(item.prompt, tokenizer, answer=False)
     shared = min(len(prompt), len(ids))
     differing = np.flatnonzero(ids[:shared] != prompt[:shared])
     mask = mask.copy()
     mask[: int(differing[0]) if len(differing) else shared] = 0
+    if not mask.any():
+        raise TrainerError("nothing of an answer is left to compare")
     return mask

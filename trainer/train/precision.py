@@ -1,12 +1,15 @@
 """How products are computed: bfloat16 where the recipe and the device allow, compiled, to the bit where asked."""
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 import torch
 from torch import nn
 
+_ONE_THREAD = 2**20
+"""Parameters below which a second thread costs more than it does."""
 _GRAPHS = 64
 """Shapes of batches a compiled function may meet before it falls back to running eagerly; torch's own limit is 8."""
 
@@ -15,6 +18,21 @@ def autocast(device: torch.device, precision: Literal["float32", "bf16"]) -> Abs
     """The context of a forward pass: weights stay float32, products are bfloat16 on a GPU if the recipe says so."""
     wanted = precision == "bf16" and device.type == "cuda"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
+
+
+@contextmanager
+def threads_for(device: torch.device, parameters: int) -> Iterator[None]:
+    """On a CPU a small model gets one thread: more would spend their time waiting for each other.
+
+    Its losses have the same bits then on any number of cores.
+    """
+    before = torch.get_num_threads()
+    if device.type == "cpu" and parameters < _ONE_THREAD:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_deterministic(device: torch.device, deterministic: bool, compiled: bool) -> None:

@@ -75,7 +75,7 @@ def joined(device: str = "") -> Iterator[Ranks]:
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
-    where = _device(device, int(os.environ.get("LOCAL_RANK", "0")) if world > 1 else 0)
+    where = device_named(device, int(os.environ.get("LOCAL_RANK", "0")) if world > 1 else 0)
     if where.type == "cuda":
         torch.cuda.set_device(where)
     if world == 1:
@@ -91,7 +91,16 @@ def joined(device: str = "") -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
-def _device(name: str, local_rank: int) -> torch.device:
+def device_named(name: str, local_rank: int = 0) -> torch.device:
+    """A device of this machine: `cpu`, `cuda`, `cuda:1`; empty takes a GPU where there is one.
+
+    Args:
+      name: The device; without a number it is the GPU of the local rank.
+      local_rank: Of this process among those of its machine.
+
+    Raises:
+      TrainerError: There is none.
+    """
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:

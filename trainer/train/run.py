@@ -5,10 +5,10 @@ summary.json, report.html and _SUCCESS.
 """
 
 import contextlib
+import copy
 import dataclasses
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,20 +22,23 @@ from storage.commit import replace_atomic
 from storage.lock import Lock
 from trainer import materials, report
 from trainer.batch import Source
-from trainer.errors import ForeignError, TrainerError, TrainingFailedError
+from trainer.errors import TrainerError, TrainingFailedError
 from trainer.evaluate.held_out import HeldOut
 from trainer.loader import PlanSource
 from trainer.materials import Materials
 from trainer.model.decoder import Decoder
 from trainer.model.devices import peak_flops
-from trainer.tokenizer.tokenizer import Tokenizer
+from trainer.segments.tokenize import Progress
 from trainer.train import checkpoint, stages
 from trainer.train.board import Board
+from trainer.train.checkpoint import Checkpoint
 from trainer.train.identity import RUN, Identity
 from trainer.train.loop import Loop, Stage
 from trainer.train.metrics import METRICS, TIMING, JsonLines, Row
-from trainer.train.precision import compile_model, make_deterministic
+from trainer.train.micro_rows import micro_rows
+from trainer.train.precision import compile_model, make_deterministic, threads_for
 from trainer.train.ranks import Ranks, joined
+from trainer.train.start import Options, fitted, given_tokenizer, origin, prepared
 from trainer.train.stop import Stop
 from trainer.train.timing import Clock
 from trainer.train.training import Training
@@ -43,7 +46,7 @@ from trainer.train.writer import CheckpointWriter
 from trainer.trained import CHECKPOINTS, MODEL, TOKENIZER, Trained, open_trained
 
 SUCCESS, REPORT, SUMMARY, PLANS, EVENTS = "_SUCCESS", "report.html", "summary.json", "plan", "events"
-_OWN = (RUN, TOKENIZER, PLANS, CHECKPOINTS, METRICS, TIMING, EVENTS, SUMMARY, REPORT, SUCCESS)
+_OWN = (RUN, TOKENIZER, f".{TOKENIZER}", PLANS, CHECKPOINTS, METRICS, TIMING, EVENTS, SUMMARY, REPORT, SUCCESS)
 """All that a run leaves in its output."""
 _GATES, _HELD_OUT, _BEFORE = "gates", "held_out", "loss_before"
 """Facts: what each gate saw and the held-out loss behind each stage, by stage; that loss before the present one."""
@@ -55,25 +58,11 @@ class Watcher(Protocol):
     def note(self, words: str) -> None:
         """Something to tell once."""
 
+    def tokenized(self, progress: Progress) -> None:
+        """How far the data of a source is tokenised."""
+
     def row(self, row: Row, timing: Mapping[str, Any], total: int) -> None:
         """A step was done; `timing` is the newest row of timing.jsonl, `total` the whole run's targets."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a run is started."""
-
-    tokenizer: Path | None = None
-    """A tokenizer.json; None: the one of `init`, else one is trained."""
-    init: str = ""
-    """A run's output, one of its checkpoints, or a Hugging Face folder; empty: fresh weights."""
-    anneal: bool = False
-    """Goes on from the weights and the optimizer of `init` with the stage `anneal` alone."""
-    segments: str = ""
-    """Where tokenised data is kept for all runs; empty: a cache."""
-    fresh: bool = False
-    device: str = ""
-    deterministic: bool = False
 
 
 def train(
@@ -86,7 +75,7 @@ def train(
       spec: The recipe.
       data: Name -> path of what the sources read.
       output: A folder that all machines of the run share.
-      options: See there.
+      options: How it is started.
       watcher: Is told of progress.
 
     Returns:
@@ -101,97 +90,21 @@ def train(
     start = open_trained(options.init, average=not options.anneal) if options.init else None
     spec = fitted(spec, start, options.anneal)
     materials.check(spec, data)
+    given = given_tokenizer(options, start)
     with contextlib.ExitStack() as stack:
         ranks = stack.enter_context(joined(options.device))
-        stop = stack.enter_context(Stop())
+        make_deterministic(ranks.device, options.deterministic, spec.compile)
+        identity = Identity(
+            recipe=name, spec=spec, start=origin(start, options.init), tokenizer=given.sha256 if given else ""
+        )
         if ranks.first:
             output.mkdir(parents=True, exist_ok=True)
             stack.enter_context(Lock(str(output / "lock")))
-            if options.fresh:
-                clear(output)
-        make_deterministic(ranks.device, options.deterministic, spec.compile)
-        made = prepared(spec, data, output, options, start, ranks)
-        if ranks.first:
-            Identity(
-                recipe=name,
-                spec=spec,
-                segments=made.keys,
-                tokenizer=made.tokenizer.sha256,
-                start=_origin(start, options.init),
-            ).claim(output)
-        ranks.share_object(None)  # no rank begins before the claim stands
-        return _Run(spec, made, output, ranks, stop, watcher, start, options.anneal).go(stack)
-
-
-def clear(output: Path) -> None:
-    """Deletes what a run has left in its output, and nothing else there."""
-    for name in _OWN:
-        path = output / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def fitted(spec: TrainingSpec, start: Trained | None, anneal: bool) -> TrainingSpec:
-    """The recipe as it will run: with the shape of the model that is started from, annealing alone where asked.
-
-    Raises:
-      TrainerError: The recipe gives no model, or another one; or it has no stage `anneal`.
-    """
-    if anneal:
-        kept = tuple(stage for stage in spec.stages if stage.name == "anneal")
-        if not kept:
-            raise TrainerError(f"no stage is named 'anneal'; the recipe has {[stage.name for stage in spec.stages]}")
-        mixed = {name for stage in kept for _, mix in stage.mix for name in mix}
-        sources = {name: source for name, source in spec.sources.items() if name in mixed}
-        spec = spec.model_copy(update={"stages": kept, "sources": sources})
-    if start is not None:
-        own = start.decoder.spec
-        for key in ("family", "layers", "dim", "heads", "tied"):
-            if spec.model is not None and getattr(spec.model, key) != getattr(own, key):
-                raise TrainerError(
-                    f"model.{key} is {getattr(spec.model, key)!r} in the recipe, the model to start from has "
-                    f"{getattr(own, key)!r}; leave the recipe's model out, or start from one of its shape"
-                )
-        spec = spec.model_copy(update={"model": own})
-    if spec.model is None:
-        raise TrainerError("the recipe gives no model of its own: say which to start from with --init DIR")
-    stages.check_lengths(spec.model, spec)
-    return spec
-
-
-def prepared(
-    spec: TrainingSpec, data: Mapping[str, str], output: Path, options: Options, start: Trained | None, ranks: Ranks
-) -> Materials:
-    """The tokenizer in the output, and the segments; made by the first rank, then opened by all."""
-    folder = output / TOKENIZER
-    if ranks.first:
-        given = Tokenizer.load(options.tokenizer) if options.tokenizer else start.tokenizer if start else None
-        if not folder.exists():
-            (given or materials.trained_tokenizer(spec, data)).save(folder)
-        own = Tokenizer.load(folder)
-        if given is not None and own.sha256 != given.sha256:
-            raise ForeignError(
-                f"the run in {str(output)!r} has tokenizer {own.sha256[:16]}…, that of "
-                f"{str(options.tokenizer or options.init)!r} is {given.sha256[:16]}…; give another --output, or "
-                "--fresh to start anew there"
-            )
-        materials.gather(spec, data, own, options.segments)
-    ranks.share_object(None)
-    return materials.gather(spec, data, Tokenizer.load(folder), options.segments)
-
-
-def _origin(start: Trained | None, path: str) -> str:
-    if start is None:
-        return ""
-    return f"{Path(path).resolve()} step {start.checkpoint.step}" if start.checkpoint else str(Path(path).resolve())
-
-
-def rows_of(stage: StageSpec) -> int:
-    """Rows of the stage's widest step, of all ranks."""
-    most = max(batch for _, batch in stage.batch)
-    return 2 * most if stage.loss.name == "dpo" else most // min(length for _, length in stage.seq_len)
+            identity.take(output, _OWN, options.fresh)
+        ranks.share_object(None)  # no rank reads before the folder is this run's
+        made = prepared(spec, data, output, given, options.segments, ranks, watcher.tokenized)
+        identity = dataclasses.replace(identity, tokenizer=made.tokenizer.sha256, segments=made.keys)
+        return _Run(spec, identity, made, output, ranks, watcher, start, options.anneal).go(stack)
 
 
 @dataclass(slots=True)
@@ -199,16 +112,18 @@ class _Run:
     """One start of a run, everything prepared."""
 
     spec: TrainingSpec
+    identity: Identity
     made: Materials
     output: Path
     ranks: Ranks
-    stop: Stop
     watcher: Watcher
     start: Trained | None
     anneal: bool
     training: Training = dataclasses.field(init=False)
     loop: Loop = dataclasses.field(init=False)
     held_out: HeldOut = dataclasses.field(init=False)
+    micro_rows: tuple[int, ...] = dataclasses.field(init=False)
+    """By stage."""
 
     def go(self, stack: contextlib.ExitStack) -> bool:
         """Stage after stage, from where the newest checkpoint stands."""
@@ -216,22 +131,20 @@ class _Run:
         state = self.ranks.share_object(found.state if found else None)
         plans = self.output / PLANS
         sources = [stages.source(stage, self.spec, self.made, plans) for stage in self.spec.stages]
-        self.training = Training(self._decoder(state), self.spec.optimizer)
-        if state is not None:
-            self.training.restore(state, found, self.ranks)
-        else:
-            if self.anneal and self.start and self.start.checkpoint:
-                held = self.training.tensors()
-                self.start.checkpoint.load({name: held[name] for name in held if name.startswith("optimizer/")})
-            self.training.start_alike(self.ranks)
         texts = {folder for name, folder in self.made.folders.items() if self.spec.sources[name].kind == "text"}
         self.held_out = HeldOut(self.made.library, texts, self.spec.held_out, self.made.tokenizer)
-        if any(stage.gate for stage in self.spec.stages) and not self.held_out.documents:
-            raise TrainerError(
-                f"held_out {self.spec.held_out!r} leaves no document to judge gates by; raise it, or give more text"
-            )
+        for stage in self.spec.stages:
+            if stage.gate:
+                self.held_out.check(stage.gate, stage.name, stage.seq_len[-1][1])
+        self.training = Training(self._decoder(state), self.spec.optimizer)
+        self._restore(state, found)
+        if self.ranks.first:
+            self.identity.claim(self.output)
+        self.ranks.share_object(None)  # no rank begins before the claim stands
+        stack.enter_context(threads_for(self.ranks.device, self._model.shape.parameters.total))
+        stop = stack.enter_context(Stop())
         total = sum(source.total_targets for source in sources)
-        self.loop = self._loop(stack, total, found.path if found else None)
+        self.loop = self._loop(stack, stop, total, found.path if found else None)
         for number, (stage, source) in enumerate(zip(self.spec.stages, sources, strict=True)):
             if number >= self.training.progress.stage and not self._stage(number, stage, source):
                 return False
@@ -241,13 +154,23 @@ class _Run:
             (self.output / SUCCESS).touch()
         return True
 
+    def _restore(self, state: Mapping[str, Any] | None, found: Checkpoint | None) -> None:
+        """Goes on from a checkpoint, or begins, annealing with the optimizer of what is started from."""
+        if state is not None:
+            self.training.restore(state, found, self.ranks)
+            return
+        if self.anneal and self.start and self.start.checkpoint:
+            held = self.training.tensors()
+            self.start.checkpoint.load({name: held[name] for name in held if name.startswith("optimizer/")})
+        self.training.start_alike(self.ranks)
+
     def _stage(self, number: int, stage: StageSpec, source: Source) -> bool:
         """A stage to its end and through its gate; False where a signal has stopped it."""
         training, facts = self.training, self.training.facts
         if number > training.progress.stage:
-            facts[_BEFORE] = self._held_out_loss(self.spec.stages[0].seq_len[0][1])["loss"]
             if training.average:  # what follows an annealing starts from its average
                 training.average.write_into(training.model)
+            facts[_BEFORE] = self._held_out_loss(self._model, self.spec.stages[0].seq_len[0][1])["loss"]
             stages.lengthen(self._model, stage)
             reset = stage.optimizer == "reset"
             training.begin_stage(number, reset=reset, average=stage.average, reference=stage.loss.name == "dpo")
@@ -261,23 +184,32 @@ class _Run:
             source=source,
             loss=stages.loss(stage, training),
             lr=stage.lr,
-            micro_rows=self._micro_rows(stage),
+            micro_rows=self.micro_rows[number],
             together=2 if stage.loss.name == "dpo" else 1,
         )
         if not self.loop.train(part):
             return False
+        made = self._made()
         if stage.name not in facts.setdefault(_HELD_OUT, {}):
-            facts[_HELD_OUT][stage.name] = self._held_out_loss(stage.seq_len[-1][1])
+            facts[_HELD_OUT][stage.name] = self._held_out_loss(made, stage.seq_len[-1][1])
         if stage.gate and stage.name not in facts.setdefault(_GATES, {}):
-            self._judge(stage, stage.gate)
+            self._judge(made, stage, stage.gate)
         return True
 
-    def _judge(self, stage: StageSpec, gate: GateSpec) -> None:
+    def _made(self) -> Decoder:
+        """What a stage that has ended has made: the Polyak average of its weights where it kept one."""
+        if not self.training.average:
+            return self._model
+        made = copy.deepcopy(self._model)
+        self.training.average.write_into(made)
+        return made
+
+    def _judge(self, made: Decoder, stage: StageSpec, gate: GateSpec) -> None:
         """Lets the run go on, or ends it; the measurements become part of the next checkpoint."""
         facts, measured = self.training.facts, None
         if self.ranks.first:
             short, length = self.spec.stages[0].seq_len[0][1], stage.seq_len[-1][1]
-            measured = self.held_out.judge(self._model, gate, stage.name, short, facts[_BEFORE], length)
+            measured = self.held_out.judge(made, gate, short, facts[_BEFORE], length)
         measured = self.ranks.share_object(measured)
         assert measured is not None
         if not measured.passed and gate.on_fail == "stop":
@@ -290,11 +222,11 @@ class _Run:
         if self.ranks.first:
             self.watcher.note(f"gate of {stage.name}: {'open' if measured.passed else 'passed by'}; {measured.why}")
 
-    def _held_out_loss(self, length: int) -> dict[str, float | None]:
+    def _held_out_loss(self, decoder: Decoder, length: int) -> dict[str, float | None]:
         """Loss and bits per byte on held-out documents; null where there are none."""
         found = None
         if self.ranks.first:
-            loss = self.held_out.loss(self._model, length)
+            loss = self.held_out.loss(decoder, length)
             told = {"loss": loss.loss, "bits_per_byte": loss.bits_per_byte, "length": length}
             found = {key: value if math.isfinite(value) else None for key, value in told.items()}
         shared: dict[str, float | None] = self.ranks.share_object(found)
@@ -322,14 +254,15 @@ class _Run:
 
     def _decoder(self, state: Mapping[str, Any] | None) -> Decoder:
         """With the weights to start from, fresh ones where there are none; as a checkpoint has it, weights unset."""
+        assert self.spec.model is not None
+        model = ModelSpec.model_validate(state["facts"][MODEL]) if state else self.spec.model
+        vocab_size = self._vocab_size(model)
+        self.micro_rows = micro_rows(model, vocab_size, self.spec, self.ranks)
         if state is None and self.start is not None:
             decoder = self.start.decoder
         else:
-            assert self.spec.model is not None
-            model = ModelSpec.model_validate(state["facts"][MODEL]) if state else self.spec.model
             seed = xxhash.xxh3_64_intdigest(f"weights {self.spec.seed}".encode())
-            generator = torch.Generator().manual_seed(seed)
-            decoder = Decoder(model, self._vocab_size(model), generator=generator)
+            decoder = Decoder(model, vocab_size, generator=torch.Generator().manual_seed(seed))
         decoder.checkpoint_activations = self.spec.checkpoint_activations
         decoder = decoder.to(self.ranks.device)
         if self.spec.compile:
@@ -346,7 +279,7 @@ class _Run:
             )
         return rows
 
-    def _loop(self, stack: contextlib.ExitStack, total: int, last: Path | None) -> Loop:
+    def _loop(self, stack: contextlib.ExitStack, stop: Stop, total: int, last: Path | None) -> Loop:
         """All that goes on around the steps; files on the first rank alone."""
         at, first = self.training.progress, self.ranks.first
         metrics = timing = writer = board = None
@@ -365,14 +298,9 @@ class _Run:
             clock=clock,
             metrics=metrics,
             writer=writer,
-            stop=self.stop,
+            stop=stop,
             checkpoint_every=max(1, int(self.spec.checkpoint_every * total)),
             precision=self.spec.precision,
             board=board,
             tell=lambda row: self.watcher.row(row, clock.last, total),
         )
-
-    def _micro_rows(self, stage: StageSpec) -> int:
-        """Rows that go through the model at once: the recipe's, or as many as memory holds, at most a step's."""
-        share = -(-rows_of(stage) // self.ranks.world)
-        return self.spec.micro_rows or share
