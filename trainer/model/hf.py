@@ -6,7 +6,7 @@ Whose tensor is whose stands in one table.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +18,7 @@ from storage.commit import replace_atomic
 from trainer.errors import IntegrityError, TrainerError
 from trainer.model import hf_config
 from trainer.model.decoder import INIT_STD, Decoder
+from trainer.tokenizer.tokenizer import Tokenizer
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -51,18 +52,7 @@ _OUTER["qwen2"], _INNER["qwen2"] = _OUTER["llama"], _INNER["llama"]
 """Family -> our module outside and inside a block -> theirs. What names the same of theirs lies there in this order."""
 
 
-class ExportedTokenizer(Protocol):
-    """What an export needs of a tokenizer."""
-
-    bos_id: int | None
-    eos_id: int
-    pad_id: int | None
-
-    def save(self, folder: Path) -> None:
-        """Writes its files."""
-
-
-def export(decoder: Decoder, tokenizer: ExportedTokenizer | None, folder: Path) -> None:
+def export(decoder: Decoder, tokenizer: Tokenizer | None, folder: Path) -> None:
     """Writes a folder that `AutoModelForCausalLM.from_pretrained` reads; weights keep the dtype that they have.
 
     Args:
@@ -71,7 +61,7 @@ def export(decoder: Decoder, tokenizer: ExportedTokenizer | None, folder: Path) 
       folder: Made where it is missing; these files in it are replaced, config.json last.
 
     Raises:
-      TrainerError: The folder can't be written.
+      TrainerError: The folder can't be written, or beside this family the tokenizer would be read otherwise.
     """
     known = (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id) if tokenizer else (None, None, None)
     ids = dict(zip(("bos_token_id", "eos_token_id", "pad_token_id"), known, strict=True))
@@ -82,13 +72,13 @@ def export(decoder: Decoder, tokenizer: ExportedTokenizer | None, folder: Path) 
     config = hf_config.written(decoder.spec, decoder.shape, dtype, INIT_STD)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if tokenizer is not None:
+            tokenizer.save(folder, family=family)
         _save(weights, folder)
     except (OSError, SafetensorError) as error:
         raise TrainerError(
             f"no model can be written to {str(folder)!r}: {error}; make room, or give another"
         ) from error
-    if tokenizer is not None:
-        tokenizer.save(folder)
     _write(folder / GENERATION, {key: value for key, value in ids.items() if value is not None})
     _write(folder / CONFIG, config | ids)
 
@@ -189,8 +179,10 @@ def _read(folder: Path) -> Iterator[tuple[str, Tensor]]:
 
 def _files(folder: Path) -> list[Path]:
     """The one file, or those that the index names."""
+    if (folder / WEIGHTS).is_file():  # which transformers, too, takes before an index
+        return [folder / WEIGHTS]
     if not (folder / INDEX).is_file():
-        if not (folder / WEIGHTS).is_file() and (pickled := sorted(folder.glob("*.bin"))):
+        if pickled := sorted(folder.glob("*.bin")):
             raise TrainerError(
                 f"{str(folder)!r} holds weights as {pickled[0].name!r}, which could run any code when it is opened; "
                 "save the model as safetensors first"

@@ -70,8 +70,8 @@ class Memory:
         return held + max(self.activations + max(self.loss, self.working), self.update)
 
     def __str__(self) -> str:
-        parts = [f"{field.name} {gib(getattr(self, field.name))}" for field in dataclasses.fields(self)]
-        return f"{gib(self.total)} ({', '.join(parts)})"
+        parts = [f"{field.name} {in_words(getattr(self, field.name))}" for field in dataclasses.fields(self)]
+        return f"{in_words(self.total)} ({', '.join(parts)})"
 
 
 def estimate(shape: Shape, setting: Setting, *, rows: int, seq_len: int) -> Memory:
@@ -132,27 +132,26 @@ def check(shape: Shape, setting: Setting, room: Room, *, rows: int, seq_len: int
     return found
 
 
-def gib(count: int) -> str:
+def in_words(count: int) -> str:
     """Bytes in words."""
-    return f"{count / 2**30:.2f} GiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+    unit, each = next(((u, s) for u, s in (("GiB", 2**30), ("MiB", 2**20)) if count >= s), ("KiB", 2**10))
+    return f"{count / each:.2f} {unit}"
 
 
 def _too_large(found: Memory, rows: int, seq_len: int, there_is: int, room: Room) -> TrainerError:
     return TrainerError(
-        f"{rows!r} rows of {seq_len!r} positions need {found}, {room.where} has {gib(there_is)} for it; set "
+        f"{rows!r} rows of {seq_len!r} positions need {found}, {room.where} has {in_words(there_is)} for it; set "
         "micro_rows lower, checkpoint_activations=true, a shorter seq_len or a smaller model, or take a larger device"
     )
 
 
 def _activations(shape: Shape, setting: Setting, rows: int, seq_len: int) -> int:
     positions, width = rows * seq_len, setting.width
-    if setting.checkpoint_activations:
-        block = positions * width * shape.dim
-    else:
-        block = _block(shape, setting, rows, seq_len)
+    entry = positions * width * shape.dim
+    block = entry if setting.checkpoint_activations else _block(shape, setting, rows, seq_len)
     masked = setting.masked and setting.body != "flex"
     mask = rows * seq_len * seq_len * width if masked else 0
-    return shape.layers * block + mask + positions * (width * shape.dim + 8)
+    return shape.layers * block + mask + entry + 8 * positions
 
 
 def _working(shape: Shape, setting: Setting, rows: int, seq_len: int) -> int:

@@ -15,12 +15,14 @@ from transformers.models.gpt2 import modeling_gpt2
 from transformers.models.llama import modeling_llama
 from transformers.models.qwen2 import modeling_qwen2
 
-from schemas.training import ModelSpec, RopeScaling
+from schemas.training import ModelSpec, RopeScaling, TokenizerSpec
 from tests.trainer.model.randomised import SPECS, VOCAB, randomised, tokens
 from trainer.errors import IntegrityError, TrainerError
 from trainer.model import hf
 from trainer.model.cross_entropy import cross_entropy
 from trainer.model.decoder import Decoder
+from trainer.tokenizer import bpe
+from trainer.tokenizer.tokenizer import Tokenizer
 
 LENGTH = 96
 """Past every window of SPECS: contexts of 24, an original context of 32."""
@@ -222,22 +224,20 @@ def test_half_precision_is_read_as_float32(dtype: torch.dtype, tmp_path: Path) -
     assert torch.equal(weights["norm.weight"].to(dtype), ours.norm.weight)
 
 
-class Named:
-    """As much of a tokenizer as an export needs."""
-
-    bos_id, eos_id, pad_id = None, 7, 9
-
-    def save(self, folder: Path) -> None:
-        (folder / "tokenizer.json").write_text("{}")
-
-
 def test_the_tokenizer_goes_with_it(tmp_path: Path) -> None:
-    hf.export(randomised("llama"), Named(), tmp_path / "new" / "folder")
+    texts = ["Pages go in, flour comes out.", "밀은 방앗간으로 간다."] * 10
+    tokenizer = Tokenizer.from_json(bpe.train(texts, TokenizerSpec(vocab_size=300)))
+    decoder = Decoder(SPECS["llama"], 320)
     folder = tmp_path / "new" / "folder"
-    assert {path.name for path in folder.iterdir()} == {hf.CONFIG, hf.WEIGHTS, hf.GENERATION, "tokenizer.json"}
-    model = opened(folder, torch.float64)
-    assert (model.config.eos_token_id, model.config.pad_token_id, model.config.bos_token_id) == (7, 9, None)
-    assert (model.generation_config.eos_token_id, model.generation_config.pad_token_id) == (7, 9)
+    hf.export(decoder, tokenizer, folder)
+    model = opened(folder, torch.float32)
+    for config in (model.config, model.generation_config):
+        found = (config.bos_token_id, config.eos_token_id, config.pad_token_id)
+        assert found == (None, tokenizer.eos_id, tokenizer.pad_id)
+    assert transformers.AutoTokenizer.from_pretrained(folder)(texts[0])["input_ids"] == tokenizer.encode(texts[0])
+    assert {path.name for path in folder.iterdir()} == {
+        hf.CONFIG, hf.WEIGHTS, hf.GENERATION, "tokenizer.json", "tokenizer_config.json",
+    }  # fmt: skip
 
 
 def test_a_lengthened_model_is_exported_as_it_is(tmp_path: Path) -> None:
@@ -318,8 +318,10 @@ def broken(folder: Path, kind: str) -> None:
     elif kind == "another shape":
         save_file(held | {"model.norm.weight": torch.ones(5)}, weights)
     elif kind == "a path":
+        weights.unlink()
         (folder / hf.INDEX).write_text(json.dumps({"weight_map": {"model.norm.weight": "../model.safetensors"}}))
     elif kind == "no map":
+        weights.unlink()
         (folder / hf.INDEX).write_text("{}")
 
 

@@ -12,7 +12,7 @@ from schemas.training import ModelSpec
 from trainer.errors import TrainerError
 from trainer.model.cross_entropy import cross_entropy
 from trainer.model.decoder import Decoder
-from trainer.model.memory import Memory, Setting, check, estimate, gib, largest_micro_rows
+from trainer.model.memory import Memory, Setting, check, estimate, in_words, largest_micro_rows
 from trainer.model.room import Room, group_limits, room
 from trainer.model.shape import Shape
 
@@ -120,7 +120,14 @@ def test_rows_are_as_many_as_fit_in_equal_shares() -> None:
     assert largest_micro_rows(model, GPU, device, seq_len=4096, at_most=100) == 10
     with pytest.raises(TrainerError) as caught:
         largest_micro_rows(model, GPU, Room(one // 2, one, "a device"), seq_len=4096, at_most=10)
-    for told in ("1 rows of 4096", gib(one), "a device has", "checkpoint_activations=true", "weights ", "working "):
+    for told in (
+        "1 rows of 4096",
+        in_words(one),
+        "a device has",
+        "checkpoint_activations=true",
+        "weights ",
+        "working ",
+    ):
         assert told in str(caught.value)
 
 
@@ -132,9 +139,11 @@ def test_what_is_not_free_is_refused() -> None:
         check(model, GPU, Room(10 * needed.total, needed.total - 1, "a device"), rows=2, seq_len=4096)
 
 
-@pytest.mark.parametrize(("count", "told"), [(0, "0.0 KiB"), (3 * 2**29, "1.50 GiB"), (2**20, "0.00 GiB")])
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, "0.00 KiB"), (3 * 2**29, "1.50 GiB"), (2**20, "1.00 MiB"), (1536, "1.50 KiB")]
+)
 def test_bytes_in_words(count: int, told: str) -> None:
-    assert gib(count) == told
+    assert in_words(count) == told
 
 
 def test_the_host_has_room() -> None:
