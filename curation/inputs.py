@@ -147,7 +147,7 @@ def _look_up(listed: Sequence[tuple[str, str]]) -> Iterable[tuple[str, FileInfo]
     try:
         return list(zip((line for line, _ in listed), pool.map(info, (path for _, path in listed)), strict=True))
     finally:
-        pool.shutdown(cancel_futures=True)  # one missing file ends it
+        pool.shutdown(wait=False, cancel_futures=True)  # one missing file ends it, and so does Ctrl-C
 
 
 def _absolute(file: FileInfo) -> FileInfo:

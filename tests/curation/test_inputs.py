@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,29 @@ def test_lists(tmp_path: Path, packed: bool) -> None:
         (f"file://{tmp_path}/2.jsonl", ""),
     ]
     assert {s.dump for s in resolve([str(path)], prefix=f"{tmp_path}/store", dump="mine").sources} == {"mine"}
+
+
+def test_a_missing_file_of_a_list_waits_for_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another may be waited for with much patience."""
+    waiting, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(path: str) -> None:
+        if path.endswith("busy.jsonl"):
+            waiting.set()
+            go_on.wait(10)
+            ended.set()
+        waiting.wait(10)
+        raise MissingError(f"no such file: {path!r}")
+
+    monkeypatch.setattr("curation.inputs.info", slow)
+    (tmp_path / "crawl.paths").write_text("none.jsonl\nbusy.jsonl\n")
+    try:
+        with pytest.raises(MissingError, match=r"none\.jsonl"):
+            resolve([f"{tmp_path}/crawl.paths"], prefix="http://h")
+        assert waiting.is_set()
+        assert not ended.is_set()
+    finally:
+        go_on.set()
 
 
 def test_http(http_files: Any) -> None:
