@@ -16,6 +16,7 @@ from storage.stores import remote
 
 if TYPE_CHECKING:
     from tests.runs import Finished, Sample
+    from tests.trainer.nano import Made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,3 +193,14 @@ def fineweb(sample: "Sample", tmp_path_factory: pytest.TempPathFactory) -> "Fini
     from tests.runs import finish
 
     return finish("fineweb", sample, tmp_path_factory.mktemp("fineweb") / "out")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> "Made":
+    """A run of the trainer's smallest recipe. Not to be changed."""
+    from tests.trainer import nano  # torch is slow to import, and few tests need it
+
+    top = tmp_path_factory.mktemp("tiny")
+    made = nano.Made(top / "out", nano.corpus(top / "data", 200), top / "segments")
+    assert made.go(nano.spec())
+    return made
