@@ -8,13 +8,17 @@ from typing import Any
 from service.exits import Exit
 from service.extras import needs_torch
 from service.numbers import natural, share
+from trainer import arithmetic
 from trainer.errors import TrainerError
+
+SHOTS = 4
+"""Solved sums before each one that a base model is asked."""
 
 DESCRIPTION = """\
 Scores texts that the model has not seen, each on its own, encoded as the exported tokenizer does by default and cut to
 the context; a text's first token is no target. Prints one JSON line: loss (nats a target), targets, bits_per_byte (over
 the scored tokens' UTF-8 bytes: comparable between tokenizers), texts; with --by the same a group; with --choices the
-share of questions answered rightly.
+share of questions answered rightly; with --sums the sums answered rightly, by language.
 """
 
 EPILOG = """\
@@ -54,6 +58,15 @@ def add(commands: Any, name: str) -> None:
     parser.add_argument(
         "--shots", type=natural, default=0, metavar="N", help="of them that stand solved before each other"
     )
+    parser.add_argument(
+        "--sums", type=natural, default=0, metavar="N", help="ask so many held-out sums of the arithmetic generator"
+    )
+    parser.add_argument(
+        "--below", type=natural, default=100, metavar="N", help="their numbers are smaller than this, 10 to 100"
+    )
+    parser.add_argument(
+        "--base", action="store_true", help="ask sums as plain text behind four solved ones, not as a chat"
+    )
     add_weights(parser)
 
 
@@ -74,6 +87,8 @@ def main(args: argparse.Namespace) -> int:
     from trainer.evaluate.bits_per_byte import Loss, evaluate  # torch is an extra
     from trainer.evaluate.multiple_choice import ask
     from trainer.evaluate.read import questions, texts
+    from trainer.evaluate.sums import exact_match
+    from trainer.speak import Speaker
     from trainer.trained import open_trained
 
     def told(loss: Loss) -> dict[str, Any]:
@@ -97,6 +112,10 @@ def main(args: argparse.Namespace) -> int:
         score = ask(trained.decoder, trained.tokenizer, asked[args.shots :], context, asked[: args.shots])
         right, half = score.accuracy()
         line["choices"] = {"questions": score.questions, "accuracy": right, "half_width_95": half}
+    if args.sums:
+        problems = arithmetic.problems(args.sums, seed=1, held_out=True, below=args.below)
+        shots = arithmetic.problems(SHOTS, seed=2, below=args.below) if args.base else ()
+        line["sums"] = {"asked": len(problems), "right": exact_match(Speaker(trained, max_tokens=16), problems, shots)}
     print(json.dumps(line, ensure_ascii=False, allow_nan=False))  # noqa: T201
     return Exit.OK
 
