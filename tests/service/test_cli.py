@@ -23,7 +23,10 @@ from service import cli
 from service.exits import Exit
 from storage.errors import Locked, MissingError, PathError, RegistryError, StorageError
 
-COMMANDS = ("run", "demo", "plan", "explain", "report", "sample", "models", "classifier")
+COMMANDS = (
+    *("run", "demo", "plan", "explain", "report", "sample", "models", "classifier"),
+    *("tokenizer", "tokenize", "train", "eval", "export", "chat"),
+)
 
 
 def command(*args: str) -> "subprocess.CompletedProcess[str]":
