@@ -146,9 +146,7 @@ def of_recipe(recipe: str, spec: TrainingSpec, machine: str = "", *, utilisation
       TrainerError: The recipe gives no model, or no machine has the name.
     """
     if spec.model is None:
-        raise TrainerError(
-            f"recipe {recipe!r} gives no model of its own, so there is nothing to estimate; --set model=…"
-        )
+        raise TrainerError(f"recipe {recipe!r} gives no model of its own, so there is nothing to estimate")
     told = PUBLISHED.get(recipe)
     name = machine or (told.machine if told else "8xH100")
     if name not in MACHINES:
