@@ -33,9 +33,16 @@ def norm_in_own_dtype(self: Any, x: Tensor) -> Tensor:
     return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
 
 
+def rope_of(config: Any) -> dict[str, Any]:
+    """Base and scaling, which transformers 5 keeps together and 4 apart."""
+    if hasattr(config, "rope_parameters"):
+        return dict(config.rope_parameters)
+    return {"rope_theta": config.rope_theta, "rope_type": "default", **(config.rope_scaling or {})}
+
+
 def rotary_in_float64(self: Any, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines and sines, frequencies by transformers' own formula from float64."""
-    config, parameters = self.config, self.config.rope_parameters
+    config, parameters = self.config, rope_of(self.config)
     dim = config.hidden_size // config.num_attention_heads
     inverse = 1.0 / (parameters["rope_theta"] ** (torch.arange(0, dim, 2, dtype=torch.float64) / dim))
     if parameters["rope_type"] == "llama3":
@@ -163,7 +170,7 @@ def hugging_face(name: str, **changes: Any) -> Any:
 
 
 LLAMA3 = {
-    "rope_type": "llama3", "rope_theta": 5e5, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 16,
 }  # fmt: skip
 
@@ -174,8 +181,8 @@ LLAMA3 = {
         ("gpt2", {}),
         ("gpt2", {"tie_word_embeddings": False, "n_inner": 40}),
         ("llama", {}),
-        ("llama", {"tie_word_embeddings": True, "rope_parameters": LLAMA3}),
-        ("qwen2", {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}),
+        ("llama", {"tie_word_embeddings": True, "rope_theta": 5e5, "rope_scaling": LLAMA3}),
+        ("qwen2", {"rope_theta": 1e6}),
         ("qwen2", {"use_sliding_window": True, "max_window_layers": 2}),
     ],
 )
@@ -196,9 +203,8 @@ def test_models_of_transformers_are_read(name: str, changes: dict[str, Any], sha
 def test_the_keys_of_transformers_4_are_read(tmp_path: Path) -> None:
     hugging_face("llama").save_pretrained(tmp_path)
     config = json.loads((tmp_path / hf.CONFIG).read_text())
-    scaling = {key: value for key, value in LLAMA3.items() if key != "rope_theta"}
-    del config["rope_parameters"]
-    (tmp_path / hf.CONFIG).write_text(json.dumps(config | {"rope_theta": 5e5, "rope_scaling": scaling}))
+    config.pop("rope_parameters", None)
+    (tmp_path / hf.CONFIG).write_text(json.dumps(config | {"rope_theta": 5e5, "rope_scaling": LLAMA3}))
     spec, _, _ = hf.load(tmp_path)
     assert (spec.rope_theta, spec.rope_scaling) == (5e5, RopeScaling(factor=4.0, original_context=16))
 
@@ -246,7 +252,7 @@ def test_a_lengthened_model_is_exported_as_it_is(tmp_path: Path) -> None:
     ours.set_context(192, 8e6)
     hf.export(ours, None, tmp_path)
     config = transformers.AutoConfig.from_pretrained(tmp_path)
-    assert (config.max_position_embeddings, config.rope_parameters["rope_theta"]) == (192, 8e6)
+    assert (config.max_position_embeddings, rope_of(config)["rope_theta"]) == (192, 8e6)
     assert not torch.equal(ours(tokens(1, 40)), before)
 
 
