@@ -1,10 +1,11 @@
 """Real stores for tests: an S3 server (moto's) and an HTTP server with ranges that fails when told to."""
 
+import functools
 import re
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -204,3 +205,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> "Made":
     made = nano.Made(top / "out", nano.corpus(top / "data", 200), top / "segments")
     assert made.go(nano.spec())
     return made
+
+
+@pytest.fixture(scope="session")
+def nano_run(tiny: "Made") -> "Callable[[str], Made]":
+    """A run of a recipe of pipelines.yaml by its name, on `tiny`'s data. Not to be changed."""
+    from tests.trainer import nano  # as above
+
+    @functools.cache
+    def run(name: str) -> nano.Made:
+        made = nano.Made(tiny.output.with_name(name), tiny.data, tiny.segments)
+        init = str(run("llama3.1-nano").output) if name == "sft-dpo-nano" else ""
+        assert made.go(nano.recipe(name), init=init)
+        return made
+
+    return run

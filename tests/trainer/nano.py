@@ -11,6 +11,7 @@ import numpy as np
 
 from schemas.training import TrainingSpec
 from tests.trainer.curated import document, write
+from trainer.recipe import load
 from trainer.segments.tokenize import Progress
 from trainer.train.metrics import Row
 from trainer.train.run import train
@@ -68,6 +69,11 @@ def spec(**changes: Any) -> TrainingSpec:
         "stages": [first, second],
     }
     return TrainingSpec.model_validate({**base, **changes})
+
+
+def recipe(name: str) -> TrainingSpec:
+    """One of pipelines.yaml; all checkpoints stay, so that a test can count them."""
+    return load(name, ["keep_checkpoints=1000"])[1]
 
 
 def changed(one: TrainingSpec, stage: int, **changes: Any) -> TrainingSpec:
