@@ -19,6 +19,9 @@ PUBLIC: dict[str, list[str]] = {
     "curation": ["ForEach", "Inputs", "Options", "run"],
     "curation.readers": ["VERSION", "FormatError", "Limits", "Reader", "open_task", "page_at"],
     "curation.report": ["render"],
+    "trainer": [],
+    "trainer.loader": ["PlanSource", "StepDataset"],
+    "trainer.report": ["write"],
     "service": [],
     "service.sample": ["KINDS", "PlantedPage", "Truth", "read_truth", "write_quality_sets", "write_sample"],
 }
