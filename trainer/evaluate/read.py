@@ -65,7 +65,7 @@ def questions(path: str) -> list[Question]:
     for row in rows(path):
         line = row.value
         question, choices, answer = line.get("question"), line.get("choices"), line.get("answer")
-        if not (isinstance(question, str) and isinstance(choices, list) and isinstance(answer, int)):
+        if not (isinstance(question, str) and isinstance(choices, list) and type(answer) is int):
             raise TrainerError(
                 f'{row.where}: {{"question": …, "choices": […], "answer": 0}} was expected, not {line!r}'
             )

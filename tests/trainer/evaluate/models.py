@@ -1,0 +1,82 @@
+"""Models to evaluate: one drawn by chance, and two whose answers are known."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from schemas.training import ModelSpec
+from tests.trainer.tokenizer.lookalikes import MAKERS, NAMES
+from trainer.model.decoder import Decoder
+from trainer.tokenizer.tokenizer import ROLES, Tokenizer
+
+
+def tokenizer(name: str = "ours") -> Tokenizer:
+    """A look-alike."""
+    names = {role: token for role in ROLES if isinstance(token := NAMES[name].get(role), str)}
+    return Tokenizer(MAKERS[name](), names)
+
+
+def decoder(own: Tokenizer, context: int = 64) -> Decoder:
+    """Far from uniform."""
+    spec = ModelSpec(family="llama", layers=2, dim=16, heads=2, ffn_dim=32, context=context)
+    made = Decoder(spec, own.largest_id + 1, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.empty_like(parameter).normal_(std=0.3, generator=torch.Generator().manual_seed(6)))
+    return made
+
+
+class _Rigged(nn.Module):
+    """Hidden states are logits."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.nothing = nn.Parameter(torch.zeros(1))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return hidden
+
+
+class _Copier(_Rigged):
+    """Bets on what followed the last time that the last ids stood in the row."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        found = torch.zeros(*tokens.shape, self.size)
+        for row, ids in enumerate(tokens.tolist()):
+            for at in range(len(ids)):
+                for size in range(min(at, 12), 0, -1):
+                    tail = ids[at + 1 - size : at + 1]
+                    before = [n for n in range(at - size, -1, -1) if ids[n : n + size] == tail]
+                    if before:
+                        found[row, at, ids[before[0] + size]] = 20.0
+                        break
+        return found
+
+
+class _Habit(_Rigged):
+    """The same odds for the next id, whatever came before."""
+
+    def __init__(self, size: int, odds: dict[int, float]) -> None:
+        super().__init__(size)
+        self.odds = odds
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        found = torch.zeros(self.size)
+        for number, bet in self.odds.items():
+            found[number] = bet
+        return found.expand(*tokens.shape, self.size)
+
+
+def copier(own: Tokenizer) -> Decoder:
+    return cast(Decoder, _Copier(own.largest_id + 1))
+
+
+def habit(own: Tokenizer, **odds: float) -> Decoder:
+    """Odds by word: each word's single id behind a blank."""
+    found: dict[int, Any] = {}
+    for word, bet in odds.items():
+        for number in own.encode_text(f" {word}"):
+            found[number] = bet
+    return cast(Decoder, _Habit(own.largest_id + 1, found))

@@ -1,0 +1,61 @@
+"""The likeliest continuation is the answer, with solved questions before it or not."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.trainer.evaluate.models import copier, decoder, habit, tokenizer
+from trainer.errors import TrainerError
+from trainer.evaluate.log_probs import log_probs
+from trainer.evaluate.multiple_choice import Question, Score, ask
+
+OWN = tokenizer()
+CATS = Question("Where did the cat sit? On the", ("mats", "cats", "sat"), 0)
+
+
+def test_the_likeliest_is_the_answer() -> None:
+    for answer, word in enumerate(("mat", "cat")):
+        question = Question("The", ("mat", "cat"), answer)
+        assert ask(habit(OWN, **{word: 9.0}), OWN, [question], 64) == Score(1, 1, 1)
+    wrong = Question("The", ("mat", "cat"), 1)
+    assert ask(habit(OWN, mat=9.0), OWN, [wrong, wrong], 64) == Score(2, 0, 0)
+
+
+def test_by_bytes_long_choices_are_not_wronged() -> None:
+    """Two likely words in a row are less likely than one, but likelier a byte than a short unlikely one."""
+    question = Question("It:", ("cat sat mat cat sat mat", "x"), 0)
+    score = ask(habit(OWN, cat=4.0, sat=4.0, mat=4.0, x=3.5), OWN, [question], 64)
+    assert score == Score(1, 0, 1)
+
+
+def test_solved_questions_stand_before() -> None:
+    """A copier answers as the solved one was answered, and knows nothing without it."""
+    solved = [Question("A 3 B?", ("cat", "mat"), 1)]
+    assert ask(copier(OWN), OWN, [Question("A 3 B?", ("cat", "mat"), 1)], 64, solved) == Score(1, 1, 1)
+    assert ask(copier(OWN), OWN, [Question("A 3 B?", ("cat", "mat"), 0)], 64, solved) == Score(1, 0, 0)
+
+
+def test_scores_are_of_the_choice_alone() -> None:
+    """As scored by hand from the whole sequence, its beginning lost where it is longer than the context."""
+    model = decoder(OWN, context=16)
+    sums = []
+    for choice in CATS.choices:
+        whole = OWN.encode(f"{CATS.question} {choice}")[-16:]
+        own = len(OWN.encode_text(f" {choice}"))
+        (scores,) = log_probs(model, [np.array(whole)])
+        sums.append(float(scores[-own:].sum()))
+    right = max(range(3), key=sums.__getitem__)
+    assert ask(model, OWN, [CATS], 16).right == (right == CATS.answer)
+    assert ask(model, OWN, [Question(CATS.question, CATS.choices, right)], 16).right == 1
+
+
+@pytest.mark.parametrize(("choices", "answer"), [(("a",), 0), (("a", "b"), 2), (("a", "b"), -1), (("a", ""), 0)])
+def test_questions_that_are_none(choices: tuple[str, ...], answer: int) -> None:
+    with pytest.raises(TrainerError, match=rf"question 'What\?': answer {answer} of {len(choices)} choices"):
+        Question("What?", choices, answer)
+
+
+def test_accuracy_with_its_interval() -> None:
+    assert Score(100, 10, 50).accuracy() == (0.5, pytest.approx(1.96 * math.sqrt(0.25 / 100)))
+    assert Score(0, 0, 0).accuracy() == (0.0, 0.0)
