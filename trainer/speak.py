@@ -41,22 +41,23 @@ class Speaker:
                 f"the prompt takes {len(prompt)} tokens, the model's context holds {decoder.spec.context} with the "
                 "answer; ask something shorter"
             )
-        ids: list[int] = []
-        told = ""
-        for number in generate(
+        ends = {tokenizer.eos_id, *(tokenizer.special[name] for name in _TURN_ENDS if name in tokenizer.special)}
+        numbers = generate(
             decoder,
             prompt,
             max_new_tokens=self.max_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
             seed=self.seed,
-            stop_ids=frozenset(
-                {tokenizer.eos_id, *(tokenizer.special[t] for t in _TURN_ENDS if t in tokenizer.special)}
-            ),
-        ):
+            stop_ids=ends,
+        )
+        ids: list[int] = []
+        told = 0
+        for number in numbers:
             ids.append(number)
             text = tokenizer.decode(ids)
-            if text.endswith(_HALF) or len(text) <= len(told):
-                continue
-            yield text[len(told) :]
-            told = text
+            if not text.endswith(_HALF) and len(text) > told:
+                yield text[told:]
+                told = len(text)
+        if rest := tokenizer.decode(ids).rstrip(_HALF)[told:]:  # before a character that stays unfinished
+            yield rest

@@ -1,0 +1,73 @@
+"""What a model says, piece by piece."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from schemas.chat import Message
+from tests.trainer.evaluate.models import decoder, tokenizer
+from trainer.chat.template import render
+from trainer.errors import TrainerError
+from trainer.speak import Speaker
+from trainer.trained import Trained
+
+OWN = tokenizer()
+TRAINED = Trained(decoder(OWN), OWN, None)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """In place of generation: says `ids`, and remembers what it was asked."""
+    held: dict[str, Any] = {"ids": []}
+
+    def generate(model: Any, prompt: Sequence[int], **options: Any) -> Iterator[int]:
+        held.update(options, prompt=list(prompt))
+        for number in held["ids"]:
+            if number in options["stop_ids"]:
+                return
+            yield number
+
+    monkeypatch.setattr("trainer.speak.generate", generate)
+    return held
+
+
+def test_an_answer_in_a_conversation(said: dict[str, Any]) -> None:
+    messages = [Message(role="user", content="The mat?")]
+    said["ids"] = [*OWN.encode_text("The cat sat."), OWN.special["<|im_end|>"], *OWN.encode_text("never")]
+    pieces = list(Speaker(TRAINED, temperature=0.5, top_p=0.9, seed=3, max_tokens=30).answers(messages))
+    assert "".join(pieces) == "The cat sat."
+    assert len(pieces) > 1
+    assert said["prompt"] == render(messages, OWN, answer=False)[0].tolist()
+    assert (said["temperature"], said["top_p"], said["seed"], said["max_new_tokens"]) == (0.5, 0.9, 3, 30)
+
+
+def test_a_base_model_goes_on(said: dict[str, Any]) -> None:
+    said["ids"] = [*OWN.encode_text(" sat"), OWN.eos_id]
+    assert list(Speaker(TRAINED).goes_on("The cat")) == [" sat"]
+    assert said["prompt"] == OWN.encode("The cat")
+
+
+def test_no_piece_holds_half_a_character(said: dict[str, Any]) -> None:
+    said["ids"] = OWN.encode_text("일 👍🏽!")
+    assert len(said["ids"]) > 4  # bytes
+    pieces = list(Speaker(TRAINED).goes_on("x"))
+    assert "".join(pieces) == "일 👍🏽!"
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+def test_what_ends_in_half_a_character_is_told_up_to_there(said: dict[str, Any]) -> None:
+    said["ids"] = OWN.encode_text("a 👍")[:-1]
+    assert "".join(Speaker(TRAINED).goes_on("x")) == "a "
+    said["ids"] = []
+    assert list(Speaker(TRAINED).goes_on("x")) == []
+
+
+def test_the_models_own_words_are_alike() -> None:
+    once, again = ("".join(Speaker(TRAINED, max_tokens=20).goes_on("The cat")) for _ in range(2))
+    assert once == again != ""
+
+
+def test_a_prompt_without_room() -> None:
+    with pytest.raises(TrainerError, match=r"the prompt takes \d+ tokens, the model's context holds 64"):
+        list(Speaker(TRAINED).goes_on("12345 " * 40))

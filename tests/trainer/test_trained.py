@@ -1,0 +1,80 @@
+"""Models opened: a run's output, one of its checkpoints, a Hugging Face folder, and what is none."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.trainer.nano import Made
+from trainer.errors import IntegrityError, TrainerError
+from trainer.model import hf
+from trainer.trained import open_trained
+
+
+def test_a_runs_newest_checkpoint(tiny: Made) -> None:
+    trained = open_trained(tiny.output)
+    assert trained.checkpoint is not None
+    assert trained.checkpoint.step == len(tiny.rows)
+    assert (trained.decoder.spec.context, trained.decoder.spec.rope_theta) == (32, 20_000.0)
+    assert trained.tokenizer.largest_id == 319
+    assert all(parameter.requires_grad for parameter in trained.decoder.parameters())
+
+
+def test_weights_are_the_average_or_the_last_steps(tiny: Made) -> None:
+    mean, raw = open_trained(tiny.output), open_trained(tiny.output, average=False)
+    assert raw.checkpoint is not None
+    stored = raw.checkpoint.read("model")
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in raw.decoder.state_dict().items())
+    averages = raw.checkpoint.read("average")
+    assert all(torch.equal(tensor, averages[name].float()) for name, tensor in mean.decoder.state_dict().items())
+
+
+def test_a_checkpoint_by_its_folder(tiny: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From wherever its path begins."""
+    folder = min((tiny.output / "checkpoints").iterdir())
+    step = int(folder.name[5:])
+    monkeypatch.chdir(folder)
+    for path in (folder, Path(), Path(f"../{folder.name}"), Path(os.path.relpath(folder))):
+        trained = open_trained(path)
+        assert trained.checkpoint is not None
+        assert trained.checkpoint.step == step < len(tiny.rows)
+
+
+def test_what_was_exported(tiny: Made, tmp_path: Path) -> None:
+    before = open_trained(tiny.output)
+    hf.export(before.decoder, before.tokenizer, tmp_path / "hf")
+    after = open_trained(tmp_path / "hf")
+    assert after.checkpoint is None
+    assert after.tokenizer.sha256 == before.tokenizer.sha256
+    ids = torch.arange(20)[None]
+    assert torch.equal(after.decoder(ids), before.decoder(ids))
+
+
+def test_the_last_sound_checkpoint_counts(tiny: Made, tmp_path: Path) -> None:
+    shutil.copytree(tiny.output, tmp_path / "out")
+    folders = sorted((tmp_path / "out/checkpoints").iterdir())
+    (folders[-1] / "state.json").write_text("{}")
+    trained = open_trained(tmp_path / "out")
+    assert trained.checkpoint is not None
+    assert trained.checkpoint.path == folders[-2]
+    with pytest.raises(IntegrityError, match=r"state\.json is not what was written"):
+        open_trained(folders[-1])
+    for folder in folders:
+        (folder / "state.json").write_text("{}")
+    with pytest.raises(IntegrityError, match="none of the 3 checkpoints in"):
+        open_trained(tmp_path / "out")
+
+
+def test_what_is_no_model(tmp_path: Path, tiny: Made) -> None:
+    for path in (tmp_path, tmp_path / "nowhere", tiny.data):
+        with pytest.raises(TrainerError, match=r"holds no model: neither checkpoints/ of a run nor a Hugging Face"):
+            open_trained(path)
+
+
+def test_devices_that_are_none(tiny: Made) -> None:
+    with pytest.raises(TrainerError, match="there is no device 'gpu'"):
+        open_trained(tiny.output, device="gpu")
+    with pytest.raises(TrainerError, match="device 'meta' is neither a CPU nor a CUDA GPU"):
+        open_trained(tiny.output, device="meta")
