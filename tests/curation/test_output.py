@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from curation.output import FOLDERS, MANIFEST, REPORT, RUN, SUCCESS, TALLY, Output, OutputError, WrongFolderError, entries
+from curation.output import (
+    FOLDERS,
+    MANIFEST,
+    REPORT,
+    RUN,
+    SUCCESS,
+    TALLY,
+    Output,
+    OutputError,
+    WrongFolderError,
+    entries,
+)
 from schemas.manifest import FileEntry
 from storage.commit import Committed
 
