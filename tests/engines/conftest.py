@@ -1,33 +1,52 @@
-"""One small crawl, and its output on the reference runner, for all tests of this folder."""
+"""The built-in crawl, its recipe, and the runs of the whole matrix."""
 
-from pathlib import Path
+import os
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import yaml
 
-from curation.plan import MIN_RANGE
-from service.sample import write_sample
-from tests.engines.crawl import Crawl, fingerprint
-
-PAGES = 300
+from classifiers.train import train
+from service.sample import write_quality_sets, write_sample
+from storage.pipelines import builtin_file
+from tests.engines.crawl import PAGES, Crawl
+from tests.engines.matrix import LANES, Matrix
 
 
 @pytest.fixture(scope="session")
 def crawl(tmp_path_factory: pytest.TempPathFactory) -> Crawl:
-    """A crawl small enough to run a dozen times, in one file that is cut into two ranges."""
+    """The whole built-in crawl, and the pipeline `sample` with a classifier trained as the demo trains it.
+
+    Of the recipe `language: each` is left out: Korean words by Kiwi would be half of all the work, the same on every
+    engine.
+    """
     folder = tmp_path_factory.mktemp("crawl")
     write_sample(folder, pages=PAGES)
-    first, *others = sorted(folder.rglob("*.warc.gz"))
-    with first.open("ab") as joined:
-        for path in others:
-            joined.write(path.read_bytes())
-            path.unlink()
-    assert first.stat().st_size > MIN_RANGE, "one range alone would leave the chain of bounds untested"
-    return Crawl(folder)
+    good, bad = write_quality_sets(folder / "labelled")
+    train([str(good)], [str(bad)], folder / "quality.bin")
+    recipe = yaml.safe_load(builtin_file().read_text(encoding="utf-8"))["curation"]["sample"]
+    del recipe["language"]
+    pipelines = folder / "pipelines.yaml"
+    pipelines.write_text(yaml.safe_dump({"curation": {"sample": recipe}}, sort_keys=False), encoding="utf-8")
+    return Crawl(folder, f"{pipelines}#sample", (f"quality.model={folder / 'quality.bin'}",))
 
 
 @pytest.fixture(scope="session")
-def reference(crawl: Crawl, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What one worker in the driver's own process publishes."""
-    output: Path = tmp_path_factory.mktemp("reference") / "out"
-    crawl.run(output, "--workers", "1")
-    return fingerprint(output)
+def matrix(request: pytest.FixtureRequest, crawl: Crawl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+    """The runs that the chosen tests ask for, under way."""
+    cases = [case for item in request.session.items for case in _cases(item)]
+    seed = int(os.environ.get("GRISTMILL_KILL_SEED") or secrets.randbelow(10**6))
+    with ThreadPoolExecutor(LANES) as pool:
+        runs = Matrix(crawl, tmp_path_factory.mktemp("matrix"), seed, pool)
+        runs.begin(cases)
+        yield runs
+        pool.shutdown(cancel_futures=True)
+
+
+def _cases(item: pytest.Item) -> list[str]:
+    """The run that a chosen test waits for."""
+    if not isinstance(item, pytest.Function) or "matrix" not in item.fixturenames or not hasattr(item, "callspec"):
+        return []
+    return [item.callspec.params["case"]]

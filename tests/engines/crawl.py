@@ -1,32 +1,30 @@
-"""Runs of the command on a small built-in crawl, as separate processes: what the tests of this folder share."""
+"""The built-in crawl, and runs of the command over it as separate processes."""
 
 import hashlib
-import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 CHECKED = ("shards", "ledger", "clusters", "signals", "dropped")
+PAGES = 2_000
 
 
 @dataclass(frozen=True)
 class Crawl:
-    """A folder of WARCs, and how to run a pipeline over it."""
+    """A folder of WARCs, and what is run over it."""
 
     folder: Path
-    pipeline: str = "fineweb"
+    pipeline: str
+    settings: tuple[str, ...] = ()
 
     def command(self, output: Path, *more: str) -> list[str]:
         """The command line of a run; what stands in `more` behind `--` goes to Beam."""
-        inputs = ["--input", f"{self.folder}/crawl-data/**/*.warc.gz"]
-        return [sys.executable, "-m", "service", "run", self.pipeline, *inputs, "--output", str(output), *more]
+        command = [sys.executable, "-m", "service", "run", self.pipeline, "--output", str(output)]
+        command += ["--input", f"{self.folder}/crawl-data/**/*.warc.gz"]
+        return [*command, *(word for setting in self.settings for word in ("--set", setting)), *more]
 
-    def run(self, output: Path, *more: str, timeout: float = 300) -> str:
+    def run(self, output: Path, *more: str, timeout: float = 500) -> str:
         """Runs to the end and returns what was printed; fails with it where the run fails."""
         done = subprocess.run(
             self.command(output, *more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout
@@ -35,10 +33,14 @@ class Crawl:
         return done.stdout
 
     def start(self, output: Path, *more: str) -> "subprocess.Popen[bytes]":
-        """Starts a run in a process group of its own."""
-        log = (output.parent / f"{output.name}.log").open("ab")
-        with log:
+        """Starts a run in a process group of its own; what it prints goes to `log_of(output)`."""
+        with log_of(output).open("ab") as log:
             return subprocess.Popen(self.command(output, *more), stdout=log, stderr=log, start_new_session=True)
+
+
+def log_of(output: Path) -> Path:
+    """What started runs printed."""
+    return output.parent / f"{output.name}.log"
 
 
 def fingerprint(output: Path) -> dict[str, str]:
@@ -48,37 +50,6 @@ def fingerprint(output: Path) -> dict[str, str]:
     return {str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def descendants(pid: int) -> list[psutil.Process]:
-    """All processes below one."""
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def kill(process: "subprocess.Popen[bytes]", whom: str) -> bool:
-    """SIGKILL to the driver alone, to one worker, or to the whole group; whether there was anybody to kill."""
-    try:
-        if whom == "all":
-            os.killpg(process.pid, signal.SIGKILL)
-        elif whom == "driver":
-            process.kill()
-        else:
-            workers = [p for p in descendants(process.pid) if any("sdk_worker_main" in arg for arg in p.cmdline())]
-            if not workers:
-                return False
-            workers[0].kill()
-    except (ProcessLookupError, psutil.NoSuchProcess):
-        return False
-    return True
-
-
-def wait_gone(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Those that still run after so long."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        processes = [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-        if not processes:
-            break
-        time.sleep(0.1)
-    return processes
+def markers(output: Path) -> list[Path]:
+    """The markers that a run has left so far, in no order."""
+    return list((output / "work").glob("*/**/*.json"))
