@@ -120,3 +120,25 @@ def test_masks_are_bytes(tmp_path: Path) -> None:
     assert mask.dtype == np.uint8
     assert set(mask.tolist()) == {0, 1}
     assert segments.has_mask(0)
+
+
+def test_what_can_not_be_rendered_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "chat.jsonl"
+    path.write_text("".join(json.dumps({"messages": [m.model_dump() for m in talk(n)]}) + "\n" for n in range(3)))
+    template = "{{ raise_exception('no room for ' + messages[0].content) }}"
+    refusing = Tokenizer(TOKENIZER.json, TOKENIZER.names, template)
+    with pytest.raises(TrainerError, match=r"^'chat\.jsonl:1': .*no room for What is 0 and 0\?"):
+        tokenize(str(path), "chat", refusing, str(tmp_path / "s"))
+    with pytest.raises(TrainerError, match=r"^'p0': "):
+        make(Made(PREFERENCES, "preference", "here"), refusing, str(tmp_path / "s"))
+
+
+def test_every_token_is_learnt_where_not_answers_alone(tmp_path: Path) -> None:
+    segments = [
+        Segments.open(make(Made(CONVERSATIONS, "chat", "here", answers_only), TOKENIZER, str(tmp_path)))
+        for answers_only in (True, False)
+    ]
+    assert [each.has_mask(0) for each in segments] == [True, False]
+    masked, whole = (each.manifest.segments[0] for each in segments)
+    assert whole.targets == whole.tokens - whole.documents > masked.targets
+    assert segments[0].read(0, "tokens", 0, 99).tolist() == segments[1].read(0, "tokens", 0, 99).tolist()
