@@ -1,0 +1,37 @@
+"""A dry run's table: every figure stands however narrow the terminal."""
+
+import io
+
+from rich.console import Console
+
+from service.dry_run import show
+from service.terminal import Terminal
+from trainer.plan.summary import PlanSummary, SourceSummary
+
+WEB = SourceSummary(targets=1_500_000, available=1_000_000, counted=False)
+CORE = PlanSummary(
+    stage="core",
+    exact=False,
+    windows=2,
+    steps=1234,
+    targets=1_500_000,
+    documents=5678,
+    split=9,
+    targetless=0,
+    dropped=0,
+    padding=(0.01, 0.0025),
+    sources={"web": WEB},
+)
+
+
+def test_no_figure_is_cut() -> None:
+    console = Terminal()
+    console.file = io.StringIO()
+    console.width = 40
+    assert isinstance(console, Console)
+    show([("core", CORE), ("dpo", 77)], console)
+    lines = console.file.getvalue().splitlines()
+    assert lines[1].split() == ["core", "~1,234", "~1,500,000", "~5,678", "~9", "0", "1.00%"]
+    assert lines[2].split() == ["dpo", "pairs", "77"]
+    assert lines[5] == "  core: web ~1.5"
+    assert lines[6].startswith("~ is extrapolated")
