@@ -18,10 +18,10 @@ def chunk_size(vocab_size: int, device: str) -> int:
     """Positions of a chunk where none is asked for.
 
     On a CPU their logits are 16 MiB in float32, which stay near and come from memory that is at hand; an accelerator
-    wants larger products, 512 MiB.
+    wants larger products, 512 MiB. Fewer than 256 would read the output's weights too often.
     """
     elements = 2**22 if device == "cpu" else 2**27
-    return max(elements // vocab_size // 128, 1) * 128
+    return max(elements // vocab_size // 128 * 128, 256)
 
 
 def cross_entropy(

@@ -120,7 +120,7 @@ def test_the_same_bits_every_time() -> None:
 
 @pytest.mark.parametrize(
     ("vocab_size", "device", "positions"),
-    [(512, "cpu", 8192), (50_304, "cpu", 128), (50_304, "cuda", 2560), (256_000, "cuda", 512)],
+    [(512, "cpu", 8192), (50_304, "cpu", 256), (50_304, "cuda", 2560), (256_000, "cuda", 512)],
 )
 def test_chunks_are_of_bounded_size(vocab_size: int, device: str, positions: int) -> None:
     assert chunk_size(vocab_size, device) == positions
