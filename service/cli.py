@@ -21,6 +21,7 @@ from curation.output import OutputError, WrongFolderError
 from curation.phases import RunFailedError
 from curation.registry import StageError
 from service.commands import (
+    ablate,
     chat,
     classifier,
     demo,
@@ -58,6 +59,7 @@ COMMANDS = {
     "eval": evaluate,
     "export": export,
     "chat": chat,
+    "ablate": ablate,
 }
 
 EPILOG = """\

@@ -17,7 +17,7 @@ DESCRIPTION = """\
 Trains the same small model on two data sets, with one tokenizer from their union, the same number of targets and, seed
 by seed, the same initial weights; then scores both on held-out text, near duplicates of which are looked for in both
 data sets and dropped. A third arm trains on the first data set again in another order: its interval must cover 0.
-Prints bits per byte a arm and paired 95 % intervals; writes ablation.json. "No effect at this scale" is a result.
+Prints bits per byte of each arm and paired 95 % intervals; writes ablation.json. "No effect at this scale" is a result.
 """
 
 EPILOG = """\
@@ -51,11 +51,11 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
+    recipe, spec = load(args.recipe, args.settings)
     needs_torch()
     from service.ablation import ablate  # torch is an extra
     from trainer.evaluate.read import texts
 
-    recipe, spec = load(args.recipe, args.settings)
     arms = {"curated": args.curated, "raw": args.raw}
     with Watch() as watch:
         found = ablate(

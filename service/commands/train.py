@@ -1,6 +1,7 @@
 """`gristmill train`: a recipe over curated data into a trained model."""
 
 import argparse
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,12 +89,14 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
+    name, spec = load(args.recipe, args.settings)
+    data = named(args.data)
+    if args.output is None and not (args.estimate or args.dry_run):
+        raise TrainerError("--output DIR is missing: the folder where the run is to live")
     needs_torch()
     from trainer.train.run import train  # torch is an extra
     from trainer.train.start import Options
 
-    name, spec = load(args.recipe, args.settings)
-    data = named(args.data)
     options = Options(
         tokenizer=args.tokenizer,
         init=args.init or args.anneal,
@@ -107,15 +110,15 @@ def main(args: argparse.Namespace) -> int:
         return _estimate(name, spec)
     if args.dry_run:
         return _dry_run(spec, data, options)
-    if args.output is None:
-        raise TrainerError("--output DIR is missing: the folder where the run is to live")
+    speaks = os.environ.get("RANK", "0") == "0"  # under torchrun, one for all
     with Watch() as watch:
-        finished = train(name, spec, data, args.output, options, watch)
-        if not finished:
-            watch.note("stopped; the checkpoint stands, the same command goes on")
+        if not train(name, spec, data, args.output, options, watch):
+            if speaks:
+                watch.note("stopped; the checkpoint stands, the same command goes on")
             return Exit.INTERRUPTED
-    report = (args.output / "report.html").resolve()
-    Terminal().print(Text(f"open    file://{plain(str(report))}"), soft_wrap=True)
+    if speaks:
+        report = (args.output / "report.html").resolve()
+        Terminal().print(Text(f"open    file://{plain(str(report))}"), soft_wrap=True)
     return Exit.OK
 
 

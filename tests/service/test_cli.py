@@ -25,7 +25,7 @@ from storage.errors import Locked, MissingError, PathError, RegistryError, Stora
 
 COMMANDS = (
     *("run", "demo", "plan", "explain", "report", "sample", "models", "classifier"),
-    *("tokenizer", "tokenize", "train", "eval", "export", "chat"),
+    *("tokenizer", "tokenize", "train", "eval", "export", "chat", "ablate"),
 )
 
 
