@@ -50,6 +50,7 @@ class Speaker:
             top_p=self.top_p,
             seed=self.seed,
             stop_ids=ends,
+            vocabulary=tokenizer.largest_id + 1,  # the embedding may have more rows, which were never trained
         )
         ids: list[int] = []
         told = 0
