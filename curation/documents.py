@@ -66,7 +66,19 @@ class TableWriter:
 def as_document(page: Page) -> Document:
     """A page's columns as a document whose text is not known yet."""
     return Document(
-        "", page.id, page.url, page.path, page.offset, page.dump, page.date, digest=page.digest, metadata=page.metadata
+        "",
+        page.id,
+        page.url,
+        page.path,
+        page.offset,
+        page.dump,
+        page.date,
+        language=page.language,
+        language_score=page.language_score,
+        language_script=page.language_script,
+        token_count=page.token_count,
+        digest=page.digest,
+        metadata=page.metadata,
     )
 
 

@@ -50,6 +50,11 @@ class Page:
     fault: Fault | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     """What a JSONL line or a Parquet row had besides our columns."""
+    language: str = ""
+    """This and what follows: a row's own, which its document starts with."""
+    language_score: float = 0.0
+    language_script: str = ""
+    token_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

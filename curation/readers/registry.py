@@ -9,7 +9,7 @@ from curation.readers.warc import ArchiveReader
 from schemas.records import Page
 from schemas.tasks import Format, Source, Task
 
-VERSION = 2
+VERSION = 3
 """Raise it whenever the same bytes give other pages: it is part of every task's id."""
 
 READERS: dict[Format, type[Reader]] = {

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from schemas.records import Body, Fault, Page
@@ -12,6 +13,9 @@ TEXT = "text"
 MAX_DEPTH = 64
 """Most levels of lists and mappings in a row: more would overflow the stack of whoever passes the page on."""
 _OURS = ("id", "url", "dump", "date")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[_-][A-Za-z0-9]{1,8}){0,3}")
+_SCRIPT = re.compile(r"[A-Z][a-z]{3}")
+_MOST = 2**63
 _NESTED = (dict, list, tuple)
 _QUOTED = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _BRACKETS = re.compile(r"[\[{\]}]")
@@ -21,7 +25,8 @@ def row_to_page(row: Mapping[str, Any], offset: int, source: Source) -> Page:
     """The page of a row.
 
     Args:
-      row: its columns. `metadata` may be a mapping or the JSON text of one (as in our shards): its entries are laid
+      row: its columns. `language`, `language_script`, `language_score` and `token_count` are taken where they are
+        such, and else metadata like any other. `metadata` may be a mapping or the JSON text of one (as in our shards): its entries are laid
         under those of the columns that are not ours. Where it is nested too deeply or holds half a surrogate pair, the
         row is a fault.
       offset: its place in the file.
@@ -29,7 +34,8 @@ def row_to_page(row: Mapping[str, Any], offset: int, source: Source) -> Page:
     """
     own = {name: _word(row.get(name)) for name in _OURS}
     body, fault = _text(row.get(TEXT))
-    metadata = _metadata(row)
+    measured = _measured(row)
+    metadata = _metadata(row, measured)
     if isinstance(metadata, Fault):
         return faulty_row(metadata, offset, source)
     return Page(
@@ -43,6 +49,7 @@ def row_to_page(row: Mapping[str, Any], offset: int, source: Source) -> Page:
         body=body,
         fault=fault,
         metadata=metadata,
+        **measured,
     )
 
 
@@ -98,8 +105,29 @@ def _word(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _metadata(row: Mapping[str, Any]) -> dict[str, Any] | Fault:
-    rest = {name: value for name, value in row.items() if name != TEXT and name not in _OURS and value is not None}
+def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What stages may have said of the text before: those of the columns that hold what their name says.
+
+    Languages name parts and scopes, so a crawl's free words are none.
+    """
+    found: dict[str, Any] = {}
+    for name, shape in (("language", _LANGUAGE), ("language_script", _SCRIPT)):
+        value = row.get(name)
+        if isinstance(value, str) and (not value or shape.fullmatch(value)):
+            found[name] = value
+    score, tokens = row.get("language_score"), row.get("token_count")
+    if isinstance(score, float) and -inf < score < inf:
+        found["language_score"] = score
+    elif type(score) is int and -_MOST < score < _MOST:
+        found["language_score"] = float(score)
+    if type(tokens) is int and 0 <= tokens < _MOST:
+        found["token_count"] = tokens
+    return found
+
+
+def _metadata(row: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, Any] | Fault:
+    own = {TEXT, *_OURS, *taken}
+    rest = {name: value for name, value in row.items() if name not in own and value is not None}
     inner = rest.get("metadata")
     if isinstance(inner, str):
         inner = _opened(inner)

@@ -22,13 +22,13 @@ from curation.phases import RunFailedError
 from curation.plan import plan
 from curation.progress import Beat
 from curation.readers import open_task
-from curation.recipe import RecipeError, resolve
+from curation.recipe import RecipeError, load, resolve
 from schemas.manifest import Manifest
 from schemas.recipe import PipelineSpec
 from schemas.tables import CLUSTERS, DROPPED_TEXT, LEDGER, SHARD
 from storage.errors import Locked
 from storage.lock import Lock
-from tests.curation.conftest import FATES, Small, write_documents
+from tests.curation.conftest import FATES, PROSE, Small, write_documents
 from tests.curation.own_stages import Breaks, ShortTexts
 from tests.runs import IN_MEMORY, Finished, Sample, published, rows
 
@@ -265,6 +265,21 @@ def test_another_recipe_in_the_same_folder(once: Finished, small: Small, tmp_pat
     assert manifest.counts.dropped_by["short_texts"] == {"too_short": 2}
     after = written(tmp_path / "out")
     assert [name for name in before if after.get(name) == before[name]] == ["notes.txt"]
+
+
+def test_shards_are_good_input(tmp_path: Path) -> None:
+    """What stages measured stays, and scopes see it."""
+    texts = [(PROSE[0], "en"), (PROSE[0], "de"), (PROSE[1], "en"), (PROSE[1], "en")]
+    lines = [{"text": text, "language": lang, "language_score": 0.75, "token_count": 20} for text, lang in texts]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    recipe = resolve(*load("minhash"), ["minhash.scope=[language]"])
+    told = []
+    for given, out in (("a.jsonl", "one"), ("one/shards/*.parquet", "two")):
+        run(recipe, [str(tmp_path / given)], tmp_path / out, options=IN_MEMORY)
+        shard = rows(tmp_path / out / "shards")
+        told.append([(r["text"], r["language"], r["language_score"], r["token_count"]) for r in shard])
+        assert not {"language", "language_score", "token_count"} & {k for r in shard for k in json.loads(r["metadata"])}
+    assert told[0] == told[1] == [(text, lang, 0.75, 20) for text, lang in texts[:3]]
 
 
 def test_clean_leaves_no_work(once: Finished, small: Small, tmp_path: Path) -> None:

@@ -22,11 +22,43 @@ def test_columns(archives: Any) -> None:
     path = archives.write("\n".join(json.dumps(r) for r in (row, bare, ours, other)).encode(), "a.jsonl")
     (one, two, three, four), reader = archives.read(path)
     assert (one.id, one.url, one.dump, one.date, one.body.decode()) == ("i1", "u", "d", "t", "글 a")
-    assert (one.body_kind, one.offset, dict(one.metadata)) == (Body.TEXT, 0, {"language": "ko", "n": 3})
+    assert (one.body_kind, one.offset, dict(one.metadata)) == (Body.TEXT, 0, {"n": 3})
+    assert one.language == "ko"
     assert (two.id, dict(two.metadata)) == ("7", {"a": 1, "n": 5})
     assert (three.id, three.fault, dict(three.metadata)) == (f"a.jsonl@{three.offset}", None, {"a": [1]})
     assert dict(four.metadata) == {"metadata": "words"}
     assert (reader.first, reader.end) == (0, path.stat().st_size)
+
+
+MEASURED = {
+    # case: (what a row says, what is taken of it)
+    "ours": ({"language": "kor_Hang", "language_score": 0.9, "token_count": 7}, ("kor_Hang", 0.9, "", 7)),
+    "FineWeb-2's": ({"language": "kor", "language_script": "Hang", "language_score": 1}, ("kor", 1.0, "Hang", 0)),
+    "empty": ({"language": "", "language_score": 0.0, "token_count": 0}, ("", 0.0, "", 0)),
+}
+
+
+@pytest.mark.parametrize("case", MEASURED)
+def test_what_was_measured_before_is_taken(archives: Any, case: str) -> None:
+    row, taken = MEASURED[case]
+    (page,), _ = archives.read(archives.write(json.dumps({"text": "a", **row}).encode(), "a.jsonl"))
+    assert (page.language, page.language_score, page.language_script, page.token_count) == taken
+    assert page.metadata == {}
+
+
+UNFIT = {
+    "language": [3, ["ko"], "Korean", "../../ko", "ko\n", "none"],
+    "language_script": ["hang", "Hangul", 1],
+    "language_score": ["0.9", True, float("inf"), 2**63],
+    "token_count": ["7", 7.0, True, -1, 2**63],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in UNFIT.items() for value in values])
+def test_a_column_that_holds_something_else_is_metadata(archives: Any, name: str, value: object) -> None:
+    (page,), _ = archives.read(archives.write(json.dumps({"text": "a", name: value}).encode(), "a.jsonl"))
+    assert (page.language, page.language_score, page.language_script, page.token_count) == ("", 0.0, "", 0)
+    assert page.metadata == {name: value}
 
 
 LINES = {
