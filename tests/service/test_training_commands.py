@@ -17,7 +17,9 @@ import torch
 import transformers
 import yaml
 
+from schemas.training import TrainingSpec
 from service import cli
+from service.ablation import Held, Interval, Outcome
 from service.exits import Exit
 from service.watch import Watch
 from tests.trainer import nano
@@ -250,6 +252,43 @@ def test_tokenize(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
     assert 1 < line["bytes_per_token"] < 5
     again = gristmill(*command, tiny.segments)
     assert again.line == {**line, "folder": str(tiny.segments / folder.name)}
+
+
+def test_ablate(gristmill: Gristmill, tiny: Made, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for, and how the outcome is told."""
+    asked: dict[str, Any] = {}
+
+    def ablate(
+        recipe: str, spec: TrainingSpec, arms: Any, texts: Any, output: Path, watch: Any, **more: Any
+    ) -> Outcome:
+        asked.update(more, recipe=recipe, layers=spec.model and spec.model.layers, arms=arms, texts=list(texts))
+        return Outcome(
+            recipe=recipe,
+            targets=10,
+            held_out=Held(tuple(asked["texts"]), given=9, dropped=1),
+            losses={"curated": (2.0, 2.5), "raw": (3.0, 3.0), "null": (2.0, 2.0)},
+            passes={"curated": 1.5, "raw": 0.25},
+            difference=Interval(-0.75, -1.0, -0.5),
+            null=Interval(-0.25, -1.0, 0.5),
+        )
+
+    monkeypatch.setattr("service.ablation.ablate", ablate)
+    command = ("--curated", "c", "--raw", "r", "--held-out", texts, "--output", tmp_path, "--set", "model.layers=3")
+    done = gristmill("ablate", *command, "--seeds", 7)
+    assert done.code == Exit.OK
+    assert (asked["recipe"], asked["layers"], asked["seeds"]) == ("gpt2-nano", 3, 7)
+    assert asked["arms"] == {"curated": "c", "raw": "r"}
+    assert len(asked["texts"]) == 8
+    assert [line.split() for line in done.out.splitlines()] == [
+        ["arm", "bits", "per", "byte", "passes"],
+        ["curated", "2.2500", "1.50"],
+        ["raw", "3.0000", "0.25"],
+        ["null", "2.0000", "1.50"],
+        ["curated", "-", "raw", "-0.7500", "95", "%", "[-1.0000,", "-0.5000]"],
+        ["null", "-", "curated", "-0.2500", "95", "%", "[-1.0000,", "+0.5000]"],
+        ["held", "out:", "8", "texts", "of", "9,", "1", "near", "duplicates", "dropped"],
+        ["curated", "is", "better", "by", "0.7500", "bits", "per", "byte"],
+    ]
 
 
 BAD: dict[str, tuple[str, Exit, str]] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer.train.precision import autocast, make_deterministic
+from trainer.train.precision import autocast, make_deterministic, threads_for
 
 ROOT = Path(__file__).parents[3]
 
@@ -70,3 +70,17 @@ def test_a_compiled_model_repeats_its_bits() -> None:
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == ["2", "64"]
+
+
+def test_a_small_model_gets_one_thread() -> None:
+    """On a CPU; whoever trains gets back what was."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for device, parameters, threads in (("cpu", 10**5, 1), ("cpu", 10**7, 2), ("cuda", 10**5, 2)):
+            with pytest.raises(ZeroDivisionError), threads_for(torch.device(device), parameters):
+                assert torch.get_num_threads() == threads
+                raise ZeroDivisionError
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from schemas.training import ModelSpec, TokenizerSpec, TrainingSpec
+from storage.errors import Locked
+from storage.lock import Lock
 from tests.trainer import nano
 from tests.trainer.nano import Made, Watch, changed, losses, spec
 from trainer.errors import ForeignError, IntegrityError, TrainerError, TrainingFailedError
@@ -349,3 +351,19 @@ def test_weights_with_another_tokenizer(tiny: Made, fresh: Made, tmp_path: Path)
     with pytest.raises(TrainerError, match=r"the weights of .* were trained with [0-9a-f]{16}…; leave --tokenizer out"):
         fresh.go(spec(), init=str(tiny.output), tokenizer=tmp_path / "tokenizer.json")
     assert not fresh.output.exists()
+
+
+def test_a_flipped_byte_is_found_before_it_is_learnt(tiny: Made, fresh: Made, tmp_path: Path) -> None:
+    shutil.copytree(tiny.segments, tmp_path / "segments")
+    for tokens in (tmp_path / "segments").glob("*/*tokens*"):
+        content = bytearray(tokens.read_bytes())
+        content[len(content) // 2] ^= 1
+        tokens.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"tokens"):
+        Made(fresh.output, fresh.data, tmp_path / "segments").go(spec())
+    assert not (fresh.output / "checkpoints").exists()
+
+
+def test_two_at_once(copy: Made) -> None:
+    with Lock(str(copy.output / "lock")), pytest.raises(Locked, match="lock"):
+        copy.go(spec())
