@@ -78,9 +78,8 @@ def test_a_small_model_gets_one_thread() -> None:
     try:
         torch.set_num_threads(2)
         for device, parameters, threads in (("cpu", 10**5, 1), ("cpu", 10**7, 2), ("cuda", 10**5, 2)):
-            with pytest.raises(ZeroDivisionError), threads_for(torch.device(device), parameters):
+            with threads_for(torch.device(device), parameters):
                 assert torch.get_num_threads() == threads
-                raise ZeroDivisionError
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
