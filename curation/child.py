@@ -43,7 +43,17 @@ _BOOT = (
 
 
 class ChildError(RuntimeError):
-    """The function raised, or could not be built: a bug to mend, not a page to drop. Holds the child's traceback."""
+    """The function raised, or could not be built: a bug to mend, not a page to drop. One line.
+
+    Attributes:
+      words: what was raised and where in the code.
+      where: on which item, empty where on none.
+      details: the child's traceback, empty where it left none.
+    """
+
+    def __init__(self, words: str, where: str = "", details: str = "") -> None:
+        super().__init__(f"{words}, {where}" if where else words)
+        self.words, self.where, self.details = words, where, details
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +221,8 @@ class Child(Generic[T, R]):
             return payload
         self._stop()
         if kind == BUG:
-            raise ChildError(f"a stage failed on {self._describe(item)}; in the child:\n{payload}")
+            words, details = payload
+            raise ChildError(words, f"on {self._describe(item)}", details)
         if kind == OUT_OF_MEMORY:
             return Died(OUT_OF_MEMORY_REASON, float(self._memory_bytes), float(self._memory_bytes))
         return Died(CRASHED, 0.0, 0.0, f"RecursionError: {payload}")
@@ -250,7 +261,8 @@ class Child(Generic[T, R]):
             kind, payload = pickle.loads(frame)  # noqa: S301
             if kind != READY:
                 self._stop()
-                raise ChildError(f"the child process could not build its stages; in the child:\n{payload}")
+                words, details = payload
+                raise ChildError(f"the child process could not build its stages: {words}", details=details)
             process.ready = True
             return process
         raise ChildError(f"the child process ended {_START_ATTEMPTS} times before it was ready, lastly by {detail}")

@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -21,9 +22,44 @@ READY, RESULT, OUT_OF_MEMORY, TOO_DEEP, BUG = "ready", "result", "out_of_memory"
 LENGTH_BYTES = 8
 """A frame is its length, big endian, then that many bytes of pickle."""
 
+MOST_WORDS = 500
+"""Characters of an exception's message that are told."""
+
 _OUT_OF_MEMORY_REPLY = pickle.dumps((OUT_OF_MEMORY, None))  # made while there still is memory
 _POLL_SECONDS = 0.5
 _OOM_SCORE = "800"
+
+
+class StageFailedError(Exception):
+    """A stage raised: a bug to mend. One line; the cause is what it raised."""
+
+
+@contextmanager
+def blamed(name: str, stage: object) -> Iterator[None]:
+    """Names the stage that what is raised within comes from, and the line of its package where.
+
+    Raises:
+      StageFailedError: something was raised. What the page is to blame for (memory, recursion) passes as it is.
+    """
+    try:
+        yield
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:
+        package = type(stage).__module__.partition(".")[0]
+        raise StageFailedError(f"the stage {name!r} failed: {in_a_line(error, package)}") from error
+
+
+def in_a_line(error: BaseException, package: str = "") -> str:
+    """An exception's type, message and place: its innermost line in a package, or where it was raised."""
+    words = " ".join(str(error).split())
+    words = words if len(words) <= MOST_WORDS else f"{words[:MOST_WORDS]}…"
+    frames = [
+        (frame.f_globals.get("__name__", ""), frame, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    theirs = [found for found in frames if found[0].partition(".")[0] == package] or frames
+    place = f" ({theirs[-1][1].f_code.co_filename}:{theirs[-1][2]})" if theirs else ""
+    return f"{type(error).__name__}: {words}".removesuffix(": ") + place
 
 
 def main(requests: int, replies: int, alive: int, parent: int) -> None:
@@ -66,7 +102,8 @@ def _serve_one(function: Callable[[Any], Any], requests: int, replies: int) -> b
 
 def _report(replies: int, kind: type[BaseException], value: BaseException, tb: TracebackType | None) -> None:
     """The interpreter's last act on an exception nobody caught: a bug, with which the parent fails the run."""
-    write_frame(replies, pickle.dumps((BUG, "".join(traceback.format_exception(kind, value, tb)))))
+    words = str(value) if isinstance(value, StageFailedError) else in_a_line(value)
+    write_frame(replies, pickle.dumps((BUG, (words, "".join(traceback.format_exception(kind, value, tb))))))
 
 
 def read_frame(fd: int) -> bytearray | None:

@@ -9,7 +9,7 @@ is done.
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from curation.child import ChildError
@@ -129,6 +129,8 @@ class Failure:
     """Its input was to blame."""
     final: bool = False
     """Another try would end alike: a stage raised or could not be built, or the input's fault does not pass."""
+    where: str = ""
+    """On which page a stage raised, and where its traceback lies."""
 
 
 def failure(folder: str, job_id: str) -> Failure:
@@ -147,6 +149,11 @@ def _note_failure(phase: Phase, job: Job, error: Exception) -> None:
     final = lasting or isinstance(error, ChildError) or isinstance(cause, FormatError | MissingError)
     note = Failure(str(error), isinstance(error, InputError), final)
     try:
+        if isinstance(error, ChildError) and error.details:
+            path = join(phase.folder, f"{job.id}.traceback")
+            replace_atomic(path, error.details.encode("utf-8", "backslashreplace"))
+            where = f"{error.where}; the traceback is in {path}".removeprefix("; ")
+            note = replace(note, words=error.words, where=where)
         replace_atomic(join(phase.folder, f"{job.id}.failed"), json.dumps(asdict(note)).encode())
     except OSError:
         return

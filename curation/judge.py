@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation import by_language
+from curation.child_side import blamed
 from curation.documents import as_document
 from curation.edits.pii import Pii
 from curation.judged import READ_STAGE, Judged, NewTask, is_sampled, sample_hash
@@ -102,18 +103,21 @@ class Judge:
         for step in self._steps:
             if isinstance(step.stage, Extract):
                 assert page is not None, "a level that reads documents has no extract stage"
-                opened = step.stage.open(page)
+                with blamed(step.name, step.stage):
+                    opened = step.stage.open(page)
                 for gate, seen, m in glances(opened, doc, self._gates) if verdict is None else ():
                     signals[gate.signal] = m.value
                     if m.failed and not sampled:
                         return self._dropped_at(gate.name, m, seen, signals, gate=gate.name)
-                made = opened if isinstance(opened, Fault) else opened.document()
+                with blamed(step.name, step.stage):
+                    made = opened if isinstance(opened, Fault) else opened.document()
                 if isinstance(made, Fault):
                     verdict = verdict or (step.name, Measurement(made.reason, made.value, made.threshold, "max"))
                     break
                 doc = made
                 continue
-            doc, measured = run_stage(step, doc, whole=sampled)
+            with blamed(step.name, step.stage):
+                doc, measured = run_stage(step, doc, whole=sampled)
             signals.update((f"{step.name}.{m.reason}", m.value) for m in measured)
             failed = next((m for m in measured if m.failed), None)
             if failed is not None and verdict is None:
@@ -193,7 +197,9 @@ def glances(
         return
     text = opened.cheap_text()
     for gate in gates if text else ():
-        yield gate, *gate.stage.glance(replace(columns, text=text))
+        with blamed(gate.name, gate.stage):
+            seen, m = gate.stage.glance(replace(columns, text=text))
+        yield gate, seen, m
 
 
 def plain_text(page: Page) -> Document | Fault:
@@ -245,6 +251,7 @@ class Signer:
         self._step = step
 
     def __call__(self, doc: Document) -> tuple[NDArray[np.uint64], int]:
-        stage = self._step.stage_for(doc)
-        assert isinstance(stage, Dedup), f"{self._step.name!r} is a {type(stage).__name__}"
-        return stage.keys(doc), stage.priority(doc)
+        with blamed(self._step.name, self._step.stage):
+            stage = self._step.stage_for(doc)
+            assert isinstance(stage, Dedup), f"{self._step.name!r} is a {type(stage).__name__}"
+            return stage.keys(doc), stage.priority(doc)

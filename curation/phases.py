@@ -16,6 +16,9 @@ from storage.commit import replace_atomic
 from storage.hashed import HashedFile
 from storage.paths import is_local, join, listdir, open_read, remove
 
+AGAIN = "run the same command again"
+"""What storage's errors advise already."""
+
 SILENT = "it ended without a word"
 
 START_SECONDS = 6.0
@@ -110,21 +113,22 @@ class PhaseRunner:
 
     def _settle(self, phase: Phase, pending: Sequence[Job], trouble: str) -> None:
         """Sorts what is left without a marker into failed inputs and failures of the run."""
-        faults = []
+        faults: Counter[str] = Counter()
+        first: dict[str, str] = {}
         for job in pending:
             fault = failure(phase.folder, job.id)
             if fault.input:
                 self.failed_inputs[job.id] = fault.words
             else:
-                faults.append(fault.words or trouble or self._silence(phase, job))
+                words = fault.words or trouble or self._silence(phase, job)
+                faults[words] += 1
+                first.setdefault(words, fault.where)
         if faults:
-            listed = "\n".join(
-                f"  {n} x {words}" if n > 1 else f"  {words}" for words, n in Counter(faults).most_common(5)
-            )
-            raise RunFailedError(
-                f"{len(faults)} of the jobs of phase {phase.name!r} failed:\n{listed}\n"
-                f"what is done stays done; mend this and give the same command again"
-            )
+            listed = [_fault(words, n, first[words]) for words, n in faults.most_common(5)]
+            if not all(AGAIN in words for words in listed):
+                listed.append("what is done stays done; mend this and give the same command again")
+            jobs = "1 job" if faults.total() == 1 else f"{faults.total()} jobs"
+            raise RunFailedError(f"{jobs} of the phase {phase.name!r} failed: " + ";\n".join(listed))
 
     def _silence(self, phase: Phase, job: Job) -> str:
         """Why a job left no words: where there is no room for any, the driver finds none either."""
@@ -134,6 +138,12 @@ class PhaseRunner:
         except OSError as error:
             return str(error)
         return SILENT
+
+
+def _fault(words: str, jobs: int, where: str) -> str:
+    """A fault of so many jobs, and where the first of them met it."""
+    told = f"{jobs} x {words}" if jobs > 1 else words
+    return f"{told}, {'the first ' if jobs > 1 else ''}{where}" if where else told
 
 
 def _sweep(folder: str, markers: Sequence[Marker]) -> None:

@@ -170,12 +170,13 @@ def test_what_libraries_print_disturbs_nothing(work, capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_bug_fails_the_run_with_its_traceback_and_item(work) -> None:
+def test_a_bug_fails_the_run_in_a_line_with_place_and_item(work) -> None:
     with child(work.build) as c:
-        with pytest.raises(ChildError, match=r"failed on 'bug:7'") as caught:
+        words = r"^ValueError: no such page: 'bug:7' \(/\S+/gristmill_child_work.py:\d+\), on 'bug:7'$"
+        with pytest.raises(ChildError, match=words) as caught:
             list(c.map(["a", "bug:7"]))
-        assert "ValueError: no such page: 'bug:7'" in str(caught.value)
-        assert "gristmill_child_work.py" in str(caught.value)
+        assert caught.value.details.startswith("Traceback")
+        assert caught.value.details.endswith("ValueError: no such page: 'bug:7'\n")
         assert list(c.map(["goes on"])) == [("goes on", "GOES ON")]
 
 

@@ -1,7 +1,9 @@
 """Whole runs: nothing is lost, bytes are always the same, a run goes on where it was."""
 
 import hashlib
+import inspect
 import json
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -370,8 +372,17 @@ def test_a_defect_in_a_users_stage_is_told(small: Small, tmp_path: Path) -> None
     recipe = resolve("mine", PipelineSpec.model_validate({"stages": ["breaks"]}), (), {"breaks": Breaks})
     with pytest.raises(RunFailedError) as caught:
         run(recipe, small.inputs, tmp_path / "out", options=IN_MEMORY)
-    assert "ZeroDivisionError: a defect of mine at a0" in str(caught.value)
-    assert "what is done stays done; mend this and give the same command again" in str(caught.value)
+    told = str(caught.value).splitlines()
+    assert (len(told), told[-1]) == (4, "what is done stays done; mend this and give the same command again")
+    place = rf"{inspect.getsourcefile(Breaks)}:{inspect.getsourcelines(Breaks.measure)[1] + 2}"
+    for line, name in zip(told, "abc", strict=False):
+        found = re.search(
+            rf"the stage 'breaks' failed: ZeroDivisionError: a defect of mine at {name}0 \({place}\), "
+            rf"on {name}0 \({name}.jsonl at 0\); the traceback is in (\S+\.traceback);$",
+            line,
+        )
+        assert found, line
+        assert Path(found[1]).read_text().startswith("Traceback (most recent call last):\n")
 
 
 def test_page_and_ledger_counts_must_agree(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from curation.child import ChildError
 from curation.engine import EngineError
 from curation.hashing import job_id
 from curation.jobs import InputError, Job, JobError, Phase, perform
 from curation.phases import PhaseRunner, RunFailedError
 from curation.progress import Beat
+from storage.errors import full_disk
 from tests.curation.test_jobs import Writes
 
 JOBS = [Job(f"j{i}", i, {"n": i}) for i in range(3)]
@@ -121,9 +123,35 @@ def test_after_the_last_try_the_run_fails(tmp_path: Path) -> None:
     with pytest.raises(RunFailedError) as caught:
         run.run(Writes(str(tmp_path / "p")), JOBS)
     assert str(caught.value) == (
-        "1 of the jobs of phase 'sift' failed:\n  a worker died\n"
+        "1 job of the phase 'sift' failed: a worker died;\n"
         "what is done stays done; mend this and give the same command again"
     )
+
+
+def test_advice_is_given_once(tmp_path: Path) -> None:
+    phase = Writes(str(tmp_path / "p"))
+    phase.error = full_disk(OSError(28, ""), "a.parquet", 0)
+    run, _ = runner(tmp_path, Engine())
+    with pytest.raises(RunFailedError) as caught:
+        run.run(phase, JOBS)
+    assert str(caught.value) == (
+        "3 jobs of the phase 'sift' failed: 3 x no space left to write 'a.parquet': No space left on device; "
+        "free space and run the same command again; nothing committed is lost"
+    )
+
+
+def test_a_bug_met_by_many_jobs_is_told_once(tmp_path: Path) -> None:
+    phase = Writes(str(tmp_path / "p"))
+    phase.error = ChildError("ValueError: no (mine.py:3)", "on p1 (a at 0)", "Traceback …")
+    run, _ = runner(tmp_path, Engine())
+    with pytest.raises(RunFailedError) as caught:
+        run.run(phase, JOBS)
+    assert str(caught.value) == (
+        "3 jobs of the phase 'sift' failed: 3 x ValueError: no (mine.py:3), the first on p1 (a at 0); "
+        f"the traceback is in {tmp_path}/p/j0.traceback;\n"
+        "what is done stays done; mend this and give the same command again"
+    )
+    assert (tmp_path / "p" / "j0.traceback").read_text() == "Traceback …"
 
 
 def test_failed_inputs_are_no_failure_of_the_run(tmp_path: Path) -> None:
@@ -144,7 +172,7 @@ def test_failed_inputs_are_no_failure_of_the_run(tmp_path: Path) -> None:
 def test_faults_are_told_once_each(tmp_path: Path) -> None:
     phase = Writes(str(tmp_path / "p"), error=JobError("no space left"))
     run, _ = runner(tmp_path, Engine())
-    with pytest.raises(RunFailedError, match=r"phase 'sift' failed:\n  3 x no space left\n"):
+    with pytest.raises(RunFailedError, match=r"^3 jobs of the phase 'sift' failed: 3 x no space left;\n"):
         run.run(phase, JOBS)
 
 
@@ -154,7 +182,7 @@ def test_jobs_that_vanish_without_a_word(tmp_path: Path) -> None:
             """Does nothing."""
 
     run, _ = runner(tmp_path, Silent())
-    with pytest.raises(RunFailedError, match=r"  3 x it ended without a word\n"):
+    with pytest.raises(RunFailedError, match=r": 3 x it ended without a word;\n"):
         run.run(Writes(str(tmp_path / "p")), JOBS)
 
 
