@@ -104,7 +104,9 @@ def train(
         ranks.share_object(None)  # no rank reads before the folder is this run's
         made = prepared(spec, data, output, given, options.segments, ranks, watcher.tokenized)
         identity = dataclasses.replace(identity, tokenizer=made.tokenizer.sha256, segments=made.keys)
-        return _Run(spec, identity, made, output, ranks, watcher, start, options.anneal).go(stack)
+        run = _Run(spec, identity, made, output, ranks, watcher, start, options.anneal)
+        del start  # a run that goes on lets it go
+        return run.go(stack)
 
 
 @dataclass(slots=True)
@@ -158,6 +160,7 @@ class _Run:
         """Goes on from a checkpoint, or begins, annealing with the optimizer of what is started from."""
         if state is not None:
             self.training.restore(state, found, self.ranks)
+            self.start = None
             return
         if self.anneal and self.start and self.start.checkpoint:
             held = self.training.tensors()
@@ -198,7 +201,7 @@ class _Run:
 
     def _made(self) -> Decoder:
         """What a stage that has ended has made: the Polyak average of its weights where it kept one."""
-        if not self.training.average:
+        if not (self.training.average and self.ranks.first):  # the first rank alone looks at it
             return self._model
         made = copy.deepcopy(self._model)
         self.training.average.write_into(made)
