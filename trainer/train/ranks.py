@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from trainer.errors import TrainerError
+
+_PATIENCE = timedelta(days=7)
+"""Of ranks while the first one tokenises a corpus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,17 @@ class Ranks:
         holder = [value]
         dist.broadcast_object_list(holder, 0)
         return holder[0]
+
+    @contextmanager
+    def while_first_works(self) -> Iterator[None]:
+        """At its end the ranks wait for the first one, for days if need be; elsewhere half an hour is an error."""
+        if self.world == 1:
+            yield
+            return
+        group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        yield
+        dist.barrier(group)
+        dist.destroy_process_group(group)
 
     def gather(self, value: Any) -> list[Any]:
         """Every rank's value, in their order, on every rank."""

@@ -29,6 +29,7 @@ from trainer.materials import Materials
 from trainer.model.decoder import Decoder
 from trainer.model.devices import peak_flops
 from trainer.segments.tokenize import Progress
+from trainer.tokenizer.qwen2 import is_read_as_it_is
 from trainer.train import checkpoint, stages
 from trainer.train.board import Board
 from trainer.train.checkpoint import Checkpoint
@@ -139,6 +140,8 @@ class _Run:
             if stage.gate:
                 self.held_out.check(stage.gate, stage.name, stage.seq_len[-1][1])
         self.training = Training(self._decoder(state), self.spec.optimizer)
+        if self._model.spec.family == "qwen2" and not is_read_as_it_is(self.made.tokenizer.json) and self.ranks.first:
+            self.watcher.note("`gristmill export` will refuse this run: no qwen2 model goes with such a tokenizer")
         self._restore(state, found)
         if self.ranks.first:
             self.identity.claim(self.output)

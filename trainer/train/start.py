@@ -96,10 +96,10 @@ def prepared(
 ) -> Materials:
     """The tokenizer in the output, and the segments; made by the first rank, then opened by all."""
     folder = output / TOKENIZER
-    if ranks.first:
-        own = materials.kept_tokenizer(folder, lambda: given or materials.trained_tokenizer(spec, data))
-        materials.gather(spec, data, own, segments, progress)
-    ranks.share_object(None)
+    with ranks.while_first_works():
+        if ranks.first:
+            own = materials.kept_tokenizer(folder, lambda: given or materials.trained_tokenizer(spec, data))
+            materials.gather(spec, data, own, segments, progress)
     return materials.gather(spec, data, Tokenizer.load(folder), segments)
 
 
