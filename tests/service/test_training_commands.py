@@ -142,6 +142,18 @@ def test_dry_run(gristmill: Gristmill, mine: str, tiny: Made, tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
+def test_dry_run_of_preferences(gristmill: Gristmill, nano_run: Callable[[str], Made], tiny: Made) -> None:
+    """From a model, whose tokenizer counts."""
+    init = nano_run("llama3.1-nano").output
+    done = gristmill("train", "sft-dpo-nano", "--init", init, "--dry-run", "--segments", tiny.segments)
+    rows = [line.split() for line in done.out.splitlines()]
+    assert [row[0] for row in rows[:3]] == ["stage", "sft", "dpo"]
+    assert rows[1][3] == "2,000"  # two passes over 1,000 conversations
+    assert rows[2][1] == "pairs"
+    assert int(rows[2][2].replace(",", "")) > 600
+    assert rows[-1] == ["sft:", "chats", "2"]
+
+
 @pytest.mark.parametrize("name", ["gpt2-nano", "llama3.1-nano", "qwen2-nano"])
 def test_eval_is_what_transformers_gives(
     gristmill: Gristmill, nano_run: Callable[[str], Made], texts: Path, tmp_path: Path, name: str
