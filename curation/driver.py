@@ -24,7 +24,7 @@ from schemas.manifest import Manifest
 from schemas.stage import Stage
 from storage.commit import replace_atomic
 from storage.lock import Lock
-from storage.paths import is_local
+from storage.paths import exists, is_local
 from storage.registry import Registry
 from storage.stores import local
 
@@ -39,8 +39,8 @@ class Options:
       retries: how often a phase runs again what has no marker.
       max_failed_files: input files that may fail without failing the run.
       max_unreadable: share of pages that may be lost before they have a text (stage `read`), in [0, 1].
-      fresh: delete this output (and its own work) first.
-      clean: delete what the phases left once the run has succeeded.
+      fresh: delete this output (and its own work) first; of a shared `work`, results that still hold are taken again.
+      clean: delete what the phases left once the run has succeeded, or had succeeded before.
       beam_args: handed to Beam unchanged.
     """
 
@@ -166,8 +166,8 @@ def _locked(
     }
     if options.fresh:
         out.clear(work=not options.work)
-    if out.claim(identity):
-        return out.manifest()
+    if out.claim(identity, recipe.parameters(files)):
+        return _finished(given, out, runner, clean=options.clean)
     for words in warnings(recipe, given.sources, given.indexes):
         runner.progress.note(words)
     levels = Levels(recipe, files, runner)
@@ -180,7 +180,8 @@ def _locked(
         examples=recipe.sample.examples_per_reason,
     )
     manifest = manifest_of(recipe, files, given, levels, published, tally)
-    _check_readable(manifest, options.max_unreadable, runner.progress)
+    _check_readable(manifest, options.max_unreadable)
+    _tell_empty(manifest, given, runner.progress)
     replace_atomic(out.at(TALLY), json.dumps(tally.to_json(), ensure_ascii=False, sort_keys=True).encode())
     replace_atomic(out.at(MANIFEST), manifest.model_dump_json(indent=1).encode())
     replace_atomic(out.at(REPORT), render(manifest, tally).encode())
@@ -188,6 +189,23 @@ def _locked(
     if options.clean:
         runner.clean()
         out.clear_work()
+    return manifest
+
+
+def _finished(given: Given, out: Output, runner: PhaseRunner, *, clean: bool) -> Manifest:
+    """A run that was done before: its manifest, and what its phases left deleted where that is asked."""
+    manifest = out.manifest()
+    _tell_empty(manifest, given, runner.progress)
+    if clean:
+        own = out.at("work")
+        words = f"deleted what its phases left in {own!r}" if exists(own) else f"{own!r} is gone already"
+        out.clear_work()
+        runner.progress.note(f"this run was finished before; {words}")
+        if runner.work != absolute(own) and exists(runner.work):
+            runner.progress.note(
+                f"{runner.work!r}, which other runs may share, is left as it is: only the run that does the work knows "
+                f"its files there; delete it yourself once no run needs it"
+            )
     return manifest
 
 
@@ -202,12 +220,17 @@ def _check_failed(failed: Mapping[str, str], most: int, progress: Progress) -> N
         raise RunFailedError(f"{files} could not be read, {most} allowed (--max-failed-files); the first: {first}")
 
 
-def _check_readable(manifest: Manifest, most: float, progress: Progress) -> None:
+def _tell_empty(manifest: Manifest, given: Given, progress: Progress) -> None:
+    """No page is no failure, but seldom what was meant."""
+    if not manifest.counts.pages:
+        what = f"the condition {given.where!r} (--where) selects no page" if given.where else "the input holds no page"
+        progress.note(f"{what}: 0 pages were read, and the shards are empty; look at --input")
+
+
+def _check_readable(manifest: Manifest, most: float) -> None:
     """A run whose input is mostly no pages is none: a failed download, the wrong format, a recipe without `extract`."""
     pages, lost = manifest.counts.pages, sum(manifest.counts.dropped_by.get(READ_STAGE, {}).values())
-    if not pages:
-        progress.note("the input holds no page")
-    elif lost > most * pages:
+    if lost > most * pages:
         reasons = ", ".join(f"{n} {reason}" for reason, n in manifest.counts.dropped_by[READ_STAGE].items())
         raise RunFailedError(
             f"{lost} of {pages} pages could not be read ({reasons}), where {most:.0%} are allowed (--max-unreadable); "

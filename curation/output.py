@@ -1,7 +1,7 @@
 """The output folder: whose it is, and what stands in it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ PHASE_FOLDERS = ("sift", "sign", "gather", "match", "cluster", "publish", "plans
 """Of `work/`."""
 
 RUN = "run.json"
+PARAMETERS = "parameters"
+"""In `run.json`: what the recipe's hash stands for."""
+
 MANIFEST = "manifest.json"
 TALLY = "tally.json"
 REPORT = "report.html"
@@ -39,11 +42,12 @@ class Output:
         """A path below it."""
         return join(self.path, *parts)
 
-    def claim(self, identity: dict[str, Any]) -> bool:
+    def claim(self, identity: dict[str, Any], parameters: Mapping[str, Any] | None = None) -> bool:
         """Makes the folder this run's, or finds that it is already.
 
         Args:
           identity: what decides the output (pipeline, recipe hash, inputs), JSON-able.
+          parameters: the recipe's, by name, to tell in which another one differs; not compared else.
 
         Returns:
           Whether a run with this identity finished here.
@@ -53,10 +57,12 @@ class Output:
         """
         if not exists(self.at(RUN)):
             self._check_ours()
-            replace_atomic(self.at(RUN), json.dumps(identity, indent=1, ensure_ascii=False).encode())
+            content = {**identity, PARAMETERS: dict(parameters or {})}
+            replace_atomic(self.at(RUN), json.dumps(content, indent=1, ensure_ascii=False).encode())
             return False
         try:
             found = dict(read_json(self.at(RUN)))
+            theirs = dict(found.pop(PARAMETERS, {}))  # older folders have none
         except (ValueError, TypeError) as error:
             raise OutputError(
                 f"{self.at(RUN)!r} does not say whose folder this is ({error}); give another --output, or --fresh"
@@ -64,7 +70,8 @@ class Output:
         differ = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
         if differ:
             words = "; ".join(
-                f"{key}: {_short(found.get(key))} there, {_short(identity.get(key))} now" for key in differ
+                (key == "recipe" and theirs and _parameter(theirs, parameters or {})) or _told(key, found, identity)
+                for key in differ
             )
             raise OutputError(
                 f"{self.path!r} holds another run's output ({words}); give another --output, or --fresh to start anew"
@@ -137,6 +144,16 @@ def entries(parts: Iterable[tuple[str, str, Any, int]]) -> tuple[FileEntry, ...]
         FileEntry(path=f"{folder}/{name}", sha256=file.sha256, bytes=file.bytes, rows=rows)
         for folder, name, file, rows in parts
     )
+
+
+def _parameter(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first of a recipe's parameters that differs, empty where none does."""
+    first = next((key for key in (*now, *there) if there.get(key) != now.get(key)), "")
+    return f"recipe: {_told(first, there, now)}" if first else ""
+
+
+def _told(key: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    return f"{key}: {_short(there.get(key))} there, {_short(now.get(key))} now"
 
 
 def _short(value: Any) -> str:

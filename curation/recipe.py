@@ -68,6 +68,24 @@ class Recipe:
             }
         )
 
+    def parameters(self, files: Mapping[str, str]) -> dict[str, Any]:
+        """What `sha256` hashes, flat and in the recipe's order, by the names that `--set` has for them.
+
+        Args:
+          files: model or list name -> its sha256.
+        """
+        found: dict[str, Any] = {"seed": self.seed}
+        for entry in self.entries:
+            found[f"{entry.name}.enabled"] = entry.enabled
+            if entry.enabled:
+                found[f"{entry.name}.version"] = entry.version
+                found |= {f"{entry.name}.{key}": value for key, value in entry.params.items()}
+        found["stages"] = [step.name for step in self.steps]
+        found["by language"] = [step.name for step in self.steps if step.each]
+        found |= {f"publish.{key}": value for key, value in self.publish.model_dump(mode="json").items()}
+        found |= {f"sample.{key}": value for key, value in self.sample.model_dump(mode="json").items()}
+        return found | {f"sha256 of {name}": value for name, value in files.items()} | self.libraries()
+
 
 def params(stage: Stage) -> dict[str, Any]:
     """A stage's parameters, JSON-able. Fields that begin with `_` hold what `setup` loaded and are none.

@@ -59,8 +59,16 @@ def add(commands: Any, name: str) -> None:
     parser.add_argument(
         "--max-unreadable", type=share, default=0.5, metavar="SHARE", help="of pages lost in reading (default 0.5)"
     )
-    parser.add_argument("--fresh", action="store_true", help="delete this output first and start anew")
-    parser.add_argument("--clean", action="store_true", help="delete what the phases left in work/ after success")
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="delete this output first and start anew; results in a shared --work are kept, and taken again",
+    )
+    parser.add_argument(
+        "--clean",
+        action="store_true",
+        help="delete what the phases left in work/ after success, also of a run that is done already",
+    )
     add_settings(parser)
 
 

@@ -22,7 +22,7 @@ from curation.ledger import LedgerError
 from curation.output import Output, OutputError
 from curation.phases import RunFailedError
 from curation.plan import plan
-from curation.progress import Beat
+from curation.progress import Beat, Quiet
 from curation.readers import open_task
 from curation.recipe import RecipeError, load, resolve
 from schemas.manifest import Manifest
@@ -256,7 +256,7 @@ def test_limit_reads_the_first_pages(limit: int, small: Small, tmp_path: Path) -
 
 def test_another_recipe_in_the_same_folder(once: Finished, small: Small, tmp_path: Path) -> None:
     go(small, tmp_path / "out")
-    with pytest.raises(OutputError, match=r"holds another run's output \(recipe: .* or --fresh to start anew$"):
+    with pytest.raises(OutputError, match=r"\(recipe: short_texts.min_characters: 20 there, 2 now\); .* --fresh"):
         go(small, tmp_path / "out", "short_texts.min_characters=2")
     with pytest.raises(OutputError, match=r"limit: 0 there, 2 now"):
         go(small, tmp_path / "out", limit=2)
@@ -289,6 +289,51 @@ def test_clean_leaves_no_work(once: Finished, small: Small, tmp_path: Path) -> N
     assert not (tmp_path / "out" / "work").exists()
     assert published(tmp_path / "out") == published(once.output)
     go(small, tmp_path / "out", options=replace(IN_MEMORY, clean=True))  # and is done
+
+
+class Notes(Quiet):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, words: str) -> None:
+        """A note."""
+        self.told.append(words)
+
+
+def again(small: Small, output: Path, options: Options) -> list[str]:
+    """What a run of the small recipe tells."""
+    notes = Notes()
+    run(small.recipe(), small.inputs, output, options=options, progress=notes)
+    return notes.told
+
+
+def test_clean_after_the_run(once: Finished, small: Small, tmp_path: Path) -> None:
+    out, clean = tmp_path / "out", replace(IN_MEMORY, clean=True)
+    go(small, out)
+    told = "this run was finished before; "
+    assert again(small, out, clean) == [f"{told}deleted what its phases left in '{out}/work'"]
+    assert not (out / "work").exists()
+    assert again(small, out, clean) == [f"{told}'{out}/work' is gone already"]
+    assert published(out) == published(once.output)
+
+
+def test_clean_after_the_run_leaves_a_shared_work(small: Small, tmp_path: Path) -> None:
+    shared = replace(IN_MEMORY, work=str(tmp_path / "work"))
+    go(small, tmp_path / "out", options=shared)
+    before = written(tmp_path / "work")
+    _, told = again(small, tmp_path / "out", replace(shared, clean=True))
+    assert told.startswith(f"'{tmp_path}/work', which other runs may share, is left as it is")
+    assert written(tmp_path / "work") == before
+
+
+def test_a_run_of_no_page_says_so_every_time(small: Small, tmp_path: Path) -> None:
+    for file in small.folder.iterdir():
+        file.write_text("\n")
+    told = ["the input holds no page: 0 pages were read, and the shards are empty; look at --input"]
+    assert again(small, tmp_path / "out", IN_MEMORY) == told
+    assert again(small, tmp_path / "out", IN_MEMORY) == told
 
 
 def test_a_locked_folder(small: Small, tmp_path: Path) -> None:

@@ -50,6 +50,25 @@ def test_another_runs_output(case: str, tmp_path: Path) -> None:
     )
 
 
+PARAMETERS = {
+    "value": ({"a.n": 1, "a.m": 2}, {"a.n": 1, "a.m": 3}, "a.m: 2 there, 3 now"),
+    "the_first": ({"a.n": 1, "a.m": 2}, {"a.n": 5, "a.m": 3}, "a.n: 1 there, 5 now"),
+    "one_more": ({}, {"a.n": 1}, 'recipe: "1" there, "2" now'),
+    "one_less": ({"a.n": 1, "b": True}, {"a.n": 1}, "b: true there, null now"),
+}
+
+
+@pytest.mark.parametrize("case", PARAMETERS)
+def test_the_first_parameter_that_differs(case: str, tmp_path: Path) -> None:
+    there, now, words = PARAMETERS[case]
+    out = Output(str(tmp_path))
+    out.claim(MINE, there)
+    assert out.claim(MINE, there) is False
+    with pytest.raises(OutputError) as caught:
+        out.claim({**MINE, "recipe": "2"}, now)
+    assert f"recipe: {words.removeprefix('recipe: ')})" in str(caught.value)
+
+
 @pytest.mark.parametrize("name", [*FOLDERS, MANIFEST, SUCCESS])
 def test_somebody_elses_folder(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
