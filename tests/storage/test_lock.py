@@ -17,7 +17,7 @@ import pytest
 
 from storage import lock, paths
 from storage.commit import replace_atomic
-from storage.errors import Locked, StorageError
+from storage.errors import ChangedError, Locked, StorageError
 from storage.lock import Lock, Owner
 
 ROOT = Path(__file__).parents[2]
@@ -36,8 +36,13 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def read(path: str) -> bytes:
-    with paths.open_read(path) as file:
-        return file.read()
+    """The file's bytes, read again where it was renewed meanwhile."""
+    while True:
+        try:
+            with paths.open_read(path) as file:
+                return file.read()
+        except ChangedError:
+            continue
 
 
 def owner(**changes: object) -> Owner:

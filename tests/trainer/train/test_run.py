@@ -93,7 +93,8 @@ def test_the_last_checkpoint_holds_the_average(tiny: Made) -> None:
 
 def test_held_out_loss_is_of_the_average(tiny: Made) -> None:
     """Held-out losses in the summary are those of the weights that `eval` takes."""
-    (folder,) = tiny.segments.iterdir()
+    keys = json.loads((tiny.output / "run.json").read_bytes())["decisive"]["segments"]
+    folder = tiny.segments / keys["web"]
     trained = open_trained(tiny.output)
     held = HeldOut(Library([Segments.open(str(folder))]), [0], 0.1, trained.tokenizer)
     assert 10 < len(held.documents) < 40
