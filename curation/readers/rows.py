@@ -26,9 +26,9 @@ def row_to_page(row: Mapping[str, Any], offset: int, source: Source) -> Page:
 
     Args:
       row: its columns. `language`, `language_script`, `language_score` and `token_count` are taken where they are
-        such, and else metadata like any other. `metadata` may be a mapping or the JSON text of one (as in our shards): its entries are laid
-        under those of the columns that are not ours. Where it is nested too deeply or holds half a surrogate pair, the
-        row is a fault.
+        such, and else metadata like any other. `metadata` may be a mapping or the JSON text of one (as in our shards):
+        its entries are laid under those of the columns that are not ours. Where it is nested too deeply or holds half a
+        surrogate pair, the row is a fault.
       offset: its place in the file.
       source: the file.
     """
