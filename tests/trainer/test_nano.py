@@ -116,11 +116,11 @@ def test_rotary_base_by_ratio(nano_run: Nano) -> None:
 
 
 def test_mix_schedule(nano_run: Nano) -> None:
-    """One mix up to 60,000 targets, another from there on, each to within the last documents."""
+    """One mix up to 45,000 targets, another from there on, each to within the last documents."""
     names = ("general", "math", "code", "multilingual")
     found, done = np.zeros((2, len(names))), 0
     for window in planned(nano_run("llama3.1-nano"), "llama3.1-nano")["core"]:
-        found[int(done >= 60_000)] += [window.counts.sources[name].targets for name in names]
+        found[int(done >= 45_000)] += [window.counts.sources[name].targets for name in names]
         done += window.counts.targets
         assert window.counts.dropped == 0
     shares = found / found.sum(1, keepdims=True)
