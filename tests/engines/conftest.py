@@ -49,4 +49,4 @@ def _cases(item: pytest.Item) -> list[str]:
     """The run that a chosen test waits for."""
     if not isinstance(item, pytest.Function) or "matrix" not in item.fixturenames or not hasattr(item, "callspec"):
         return []
-    return [item.callspec.params["case"]]
+    return [str(item.callspec.params["case"])]
