@@ -123,27 +123,34 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; ends the process."""
     _write_what_can_be()
-    given = list(sys.argv[1:] if argv is None else argv)
-    at = given.index("--") if "--" in given else len(given)
-    try:
-        args = parser().parse_args(given[:at])
-    except SystemExit:  # help and usage are printed, and whoever reads them may have left
-        _flush()
-        raise
-    args.beam_args = tuple(given[at + 1 :])
     tell_storage()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also where a script's shell had SIGINT ignored
     try:
-        code = COMMANDS[args.command].main(args)
-    except KeyboardInterrupt:
-        print("\ngristmill: interrupted; what is done stays done, the same command goes on", file=sys.stderr)  # noqa: T201
-        code = Exit.INTERRUPTED
-    except tuple(EXITS) as error:
-        _complain(error)
-        code = next(exit_code for kind, exit_code in EXITS.items() if isinstance(error, kind))
-    _flush()
+        code = obey(sys.argv[1:] if argv is None else argv)
+    finally:  # also help and usage: whoever reads them may have left
+        _flush()
     atexit._run_exitfuncs()  # job servers that Beam started end here
     os._exit(code)  # threads of an engine whose worker died would keep the process
+
+
+def obey(argv: Sequence[str]) -> int:
+    """Runs a command line; its exit code.
+
+    Raises:
+        SystemExit: help was asked for, or the command line is wrong (2); both are printed.
+    """
+    given = list(argv)
+    at = given.index("--") if "--" in given else len(given)
+    args = parser().parse_args(given[:at])
+    args.beam_args = tuple(given[at + 1 :])
+    try:
+        return COMMANDS[args.command].main(args)
+    except KeyboardInterrupt:
+        print("\ngristmill: interrupted; what is done stays done, the same command goes on", file=sys.stderr)  # noqa: T201
+        return Exit.INTERRUPTED
+    except tuple(EXITS) as error:
+        _complain(error)
+        return next(exit_code for kind, exit_code in EXITS.items() if isinstance(error, kind))
 
 
 def _write_what_can_be() -> None:

@@ -95,17 +95,32 @@ def exact_copies(studio: Studio, count: int) -> list[Draft]:
 
 
 def url_variants(studio: Studio, count: int) -> list[Draft]:
-    """One page three times over: its URL, the same by the other scheme, and with a trailing slash or without."""
-    drafts = []
-    for number in range((count + 2) // 3):
+    """One page four times over: its URL, the same spelled otherwise, the other scheme, and a slash more or less.
+
+    RFC 3986 tells that the second is the first; of the other two only the servers know.
+    """
+    drafts: list[Draft] = []
+    while len(drafts) < count:
         host, text = studio.article("en")
+        number = len(drafts) // 4
         first = studio.page(host, text, Planted(kind="url_variant", family=f"variant-{number:03d}"))
+        marked = (*first.defects, "respelled_url")
         scheme, _, rest = first.url.partition("://")
         other = {"http": "https", "https": "http"}[scheme]
         slashed = rest.removesuffix("/") if rest.endswith("/") else f"{rest}/"
         drafts.append(first)
+        drafts.append(dataclasses.replace(first, url=_respelled(first.url, number), defects=marked))
         drafts += [dataclasses.replace(first, url=url) for url in (f"{other}://{rest}", f"{scheme}://{slashed}")]
     return drafts[:count]
+
+
+def _respelled(url: str, number: int) -> str:
+    """Another spelling of the same URL: the default port, capitals in the host, a dot segment, or a fragment."""
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    port = {"http": "80", "https": "443"}[scheme]
+    return (f"{scheme}://{host}:{port}/{path}", f"{scheme}://{host.upper()}/{path}", f"{scheme}://{host}/./{path}",
+            f"{url}#comments")[number % 4]  # fmt: skip
 
 
 def threads(studio: Studio, count: int) -> list[Draft]:

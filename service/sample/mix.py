@@ -63,7 +63,7 @@ PARTS: tuple[tuple[str, int, Maker], ...] = (
     ("families_ko", 44, partial(articles.families, language="ko")),
     ("families_ja", 6, partial(articles.families, language="ja")),
     ("exact_copies", 50, articles.exact_copies),
-    ("url_variants", 30, articles.url_variants),
+    ("url_variants", 32, articles.url_variants),
     ("threads", 40, articles.threads),
     ("adult", 40, articles.adult),
     ("archives", 110, junk.archives),
@@ -90,7 +90,7 @@ PARTS: tuple[tuple[str, int, Maker], ...] = (
 )
 """(part, its pages among `REFERENCE`, who makes them). English articles (0) fill up what is left."""
 
-LEAST = {"damaged": 4, "empty": 3, "exact_copies": 2, "url_variants": 3, "families_en": 3, "families_ko": 2,
+LEAST = {"damaged": 4, "empty": 3, "exact_copies": 2, "url_variants": 4, "families_en": 3, "families_ko": 2,
          "listings": len(junk.SHAPES), "adult": len(articles.ADULT_URLS), "broken_html": 5,
          "articles_ko": 20}  # fmt: skip
 """Parts that want more than one page to show what they are."""

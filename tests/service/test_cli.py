@@ -101,21 +101,10 @@ def test_wrong_arguments(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert words in capsys.readouterr().err
 
 
-class Ended(BaseException):
-    """In place of `os._exit`."""
-
-
 @pytest.fixture
 def acting(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
-    """Runs `main` with commands that only remember their arguments."""
+    """`gristmill run` only remembers its arguments."""
     seen: list[argparse.Namespace] = []
-
-    def end(code: int) -> None:
-        raise Ended(code)
-
-    monkeypatch.setattr("service.cli.os._exit", end)
-    monkeypatch.setattr("service.cli.signal.signal", lambda *_: None)
-    monkeypatch.setattr("service.cli.tell_storage", lambda: None)
     monkeypatch.setattr("service.commands.run.main", lambda args: seen.append(args) or Exit.OK)
     return seen
 
@@ -131,8 +120,7 @@ BEAM = {
 @pytest.mark.parametrize("case", BEAM)
 def test_what_stands_behind_goes_to_beam_unchanged(case: str, acting: list[argparse.Namespace]) -> None:
     behind, args = BEAM[case]
-    with pytest.raises(Ended, match=r"^0$"):
-        cli.main(["run", "fineweb", "--input", "a", "--output", "o", *behind])
+    assert cli.obey(["run", "fineweb", "--input", "a", "--output", "o", *behind]) == Exit.OK
     assert acting[0].beam_args == args
     assert acting[0].workers is None
 
@@ -163,42 +151,36 @@ ERRORS: dict[str, tuple[BaseException, Exit]] = {
 
 
 @pytest.mark.parametrize("case", ERRORS)
-def test_exit_codes(
-    case: str, acting: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_exit_codes(case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     error, code = ERRORS[case]
 
     def fail(args: argparse.Namespace) -> int:
         raise error
 
     monkeypatch.setattr("service.commands.run.main", fail)
-    with pytest.raises(Ended, match=f"^{int(code)}$"):
-        cli.main(["run", "fineweb", "--input", "a", "--output", "o"])
+    assert cli.obey(["run", "fineweb", "--input", "a", "--output", "o"]) == code
     words = capsys.readouterr().err
     assert words.strip().startswith("gristmill: ")
     assert len(words.strip().splitlines()) == 1
     assert case == "interrupted" or str(error) in words
 
 
-def test_errors_steer_no_terminal(
-    acting: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_errors_steer_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def fail(args: argparse.Namespace) -> int:
         raise StorageError("no \x1b[31m\nfile\u202e")
 
     monkeypatch.setattr("service.commands.run.main", fail)
-    with pytest.raises(Ended):
-        cli.main(["run", "fineweb", "--input", "a", "--output", "o"])
+    assert cli.obey(["run", "fineweb", "--input", "a", "--output", "o"]) == Exit.FAILED
     assert capsys.readouterr().err == "gristmill: no \\x1b[31m file\\u202e\n"
 
 
-def test_a_defect_shows_its_traceback(acting: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(args: argparse.Namespace) -> int:
         raise ZeroDivisionError
 
     monkeypatch.setattr("service.commands.run.main", fail)
     with pytest.raises(ZeroDivisionError):
-        cli.main(["run", "fineweb", "--input", "a", "--output", "o"])
+        cli.obey(["run", "fineweb", "--input", "a", "--output", "o"])
 
 
 def test_as_a_process(tmp_path: Path) -> None:
@@ -238,22 +220,14 @@ BAD_INPUTS = {
 
 
 @pytest.mark.parametrize("case", BAD_INPUTS)
-def test_bad_inputs_leave_nothing_behind(
-    case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    def end(code: int) -> None:
-        raise Ended(code)
-
-    monkeypatch.setattr("service.cli.os._exit", end)
-    monkeypatch.setattr("service.cli.signal.signal", lambda *_: None)
-    monkeypatch.setattr("service.cli.tell_storage", lambda: None)
+def test_bad_inputs_leave_nothing_behind(case: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("hello")
     (tmp_path / "a.jsonl").write_text('{"text": "hello"}')
     (tmp_path / "mine.yaml").write_text("curation: {mine: {stages: [pii]}}")
     args, words = BAD_INPUTS[case]
     given = [arg.format(here=tmp_path) for arg in args]
-    with pytest.raises(Ended, match=f"^{int(Exit.USAGE)}$"):
-        cli.main(["run", f"{tmp_path}/mine.yaml#mine", "--output", str(tmp_path / "out"), "--input", *given])
+    line = ["run", f"{tmp_path}/mine.yaml#mine", "--output", str(tmp_path / "out"), "--input", *given]
+    assert cli.obey(line) == Exit.USAGE
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
     assert told[0].startswith(f"gristmill: {words.format(here=tmp_path)}")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from classifiers.train import train
+from dedup.urls import normalise_url
 from service.sample import PlantedPage, read_truth, write_quality_sets
 from tests.runs import Finished, Sample, finish
 
@@ -160,6 +161,17 @@ def test_the_demo_drops_all_that_was_promised(demo: Finished, sample: Sample) ->
     assert kept == []
     assert demo.manifest.counts.kept > len(sample.truth.pages) / 5
     assert len({row["language"] for row in demo.rows("shards")}) >= 6
+
+
+def test_of_two_spellings_of_a_url_the_demo_keeps_one(demo: Finished, sample: Sample) -> None:
+    fates: dict[str, list[str]] = defaultdict(list)
+    for page, row in planted(demo, sample):
+        if page.kind == "url_variant":
+            fates[normalise_url(page.url)].append(row["reason"] or "")
+    twice = {normalise_url(page.url) for page in sample.truth.pages if "respelled_url" in page.defects}
+    assert len(twice) > 0
+    fallen = {url: reasons.count("duplicate_url") for url, reasons in fates.items()}
+    assert fallen == {url: url in twice for url in fates}
 
 
 def test_the_demo_s_classifier_scores_every_kept_page(demo: Finished) -> None:

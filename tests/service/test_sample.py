@@ -134,7 +134,7 @@ def test_every_defect_is_there(sample: tuple[Path, Truth]) -> None:
     assert defects == {
         *SHAPES, *DAMAGES, *FALSE_LENGTHS, "personal_data", "undeclared_encoding", "mislabelled_encoding",
         "unclosed_tags", "nested_tables", "null_bytes", "deep_nesting", "truncated_payload", "cut_record",
-        "banned_word", "soft_words", "banned_subword", "listed_domain",
+        "banned_word", "soft_words", "banned_subword", "listed_domain", "respelled_url",
     }  # fmt: skip
 
 
@@ -261,7 +261,7 @@ def _families(pages: tuple[PlantedPage, ...], kind: str) -> dict[str, list[Plant
 
 
 def test_copies_are_copies(sample: tuple[Path, Truth], members: dict[str, bytes]) -> None:
-    for kind, size in (("exact_copy", 2), ("url_variant", 3)):
+    for kind, size in (("exact_copy", 2), ("url_variant", 4)):
         families = _families(sample[1].pages, kind)
         assert {len(pages) for pages in families.values()} == {size}
         for pages in families.values():

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,29 +49,16 @@ class Done:
 Gristmill = Callable[..., Done]
 
 
-class Ended(BaseException):
-    """In place of `os._exit`."""
-
-
 @pytest.fixture
-def gristmill(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Gristmill]:
+def gristmill(capfd: pytest.CaptureFixture[str]) -> Gristmill:
     """The command in this process."""
 
-    def end(code: int) -> None:
-        raise Ended(int(code))
-
     def run(*args: object) -> Done:
-        with pytest.raises(Ended) as ended:
-            cli.main([str(arg) for arg in args])
+        code = cli.obey([str(arg) for arg in args])
         told = capfd.readouterr()
-        return Done(ended.value.args[0], told.out, told.err)
+        return Done(code, told.out, told.err)
 
-    monkeypatch.setattr("service.cli.os._exit", end)
-    monkeypatch.setattr("service.cli.atexit._run_exitfuncs", lambda: None)
-    monkeypatch.setattr("service.cli.tell_storage", lambda: None)
-    before = signal.getsignal(signal.SIGTERM)
-    yield run
-    signal.signal(signal.SIGTERM, before)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +105,7 @@ def test_stopped_and_gone_on_with(
 
     def row(self: Watch, *args: Any) -> None:
         told(self, *args)
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
         patch.setattr(Watch, "row", row)
