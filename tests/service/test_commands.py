@@ -162,7 +162,7 @@ def test_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("command", ["sample", "demo"])
 def test_too_small_a_sample(command: str, tmp_path: Path) -> None:
     args = cli.parser().parse_args([command, str(tmp_path / "x"), "--pages", "9"])
-    with pytest.raises(InputsError, match=r"^--pages 9: a sample of 9 pages cannot hold every kind: ask for 142 "):
+    with pytest.raises(InputsError, match=r"^--pages 9: a sample of 9 pages cannot hold every kind: ask for 143 "):
         cli.COMMANDS[command].main(args)
     assert not (tmp_path / "x").exists()
 
