@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.readers import FormatError
+from curation.readers import FormatError, NoTextError
 from curation.readers.rows import TEXT
 from schemas.tasks import Source
 from storage.paths import open_read
@@ -43,10 +43,15 @@ def is_index(source: Source) -> bool:
     """Whether a Parquet file holds places of records rather than text.
 
     Raises:
+      NoTextError: it holds neither.
       FormatError: it is not Parquet.
     """
     names = _schema(source).names
-    return all(name in names for name in PLACE) and TEXT not in names
+    if TEXT in names:
+        return False
+    if not all(name in names for name in PLACE):
+        raise NoTextError(source.path, names)
+    return True
 
 
 def check_where(indexes: Sequence[Source], where: str) -> None:

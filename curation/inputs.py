@@ -10,7 +10,7 @@ from itertools import chain, pairwise, takewhile
 
 from curation.formats import format_of
 from curation.index import check_where, is_index
-from curation.readers import FormatError
+from curation.readers import FormatError, NoTextError
 from schemas.tasks import Format, Source
 from storage.errors import DeniedError, PathError, StorageError
 from storage.paths import FileInfo, expand, info, is_local, open_read
@@ -57,8 +57,8 @@ def resolve(patterns: Sequence[str], *, prefix: str = COMMON_CRAWL, dump: str = 
       where: a DuckDB condition on the rows of index files.
 
     Raises:
-      InputsError: nothing is given, a list is empty, a format is unknown, two files have one name, a path is a folder
-        or may not be read, or `where` is wrong or has no index to act on.
+      InputsError: nothing is given, a list is empty, a format is unknown, a table has no `text`, two files have one
+        name, a path is a folder or may not be read, or `where` is wrong or has no index to act on.
       MissingError: a file is missing or a glob matches nothing.
       StorageError: a store can't be reached.
     """
@@ -185,7 +185,7 @@ def _is_index(source: Source) -> bool:
     """Whether it is an index; a file that is no Parquet is none, and fails where its task reads it."""
     try:
         return is_index(source)
-    except StorageError as error:
+    except (StorageError, NoTextError) as error:
         raise InputsError(str(error)) from error
     except OSError:
         return False

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import BinaryIO
 
@@ -15,6 +15,13 @@ from storage.paths import open_read
 
 class FormatError(OSError):
     """A file is not of the format that it was taken for; the message names it."""
+
+
+class NoTextError(FormatError):
+    """A table without the column `text`."""
+
+    def __init__(self, path: str, columns: Sequence[str]) -> None:
+        super().__init__(f"{path}: no column `text`, only {', '.join(columns)}; rename the one that holds the text")
 
 
 class Reader(ABC):

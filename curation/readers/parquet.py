@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.readers.base import FormatError, Reader
+from curation.readers.base import FormatError, NoTextError, Reader
 from curation.readers.rows import MAX_DEPTH, TEXT, row_to_page
 from schemas.records import Page
 from storage.errors import StorageError
@@ -24,9 +24,7 @@ class ParquetReader(Reader):
             with pq.ParquetFile(handle, buffer_size=BUFFER_BYTES, pre_buffer=False) as parquet:
                 names = parquet.schema_arrow.names
                 if TEXT not in names:
-                    raise FormatError(
-                        f"{path}: no column `{TEXT}`, only {', '.join(names)}; rename the one that holds the text"
-                    )
+                    raise NoTextError(path, names)
                 yield from self._rows(parquet)
         except (FormatError, StorageError):
             raise

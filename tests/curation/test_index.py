@@ -10,6 +10,7 @@ import pytest
 
 from curation.index import check_where, is_index, picks, selection
 from curation.inputs import source_at
+from curation.readers import NoTextError
 from schemas.tasks import Source
 
 ROWS = [
@@ -91,7 +92,8 @@ def test_is_index(tmp_path: Path, index: Source) -> None:
     pq.write_table(pa.table({"warc_filename": ["a"]}), tmp_path / "part-of.parquet")
     assert is_index(index) is True
     assert is_index(source_at(str(tmp_path / "text.parquet"))) is False
-    assert is_index(source_at(str(tmp_path / "part-of.parquet"))) is False
+    with pytest.raises(NoTextError, match="no column `text`, only warc_filename; rename"):
+        is_index(source_at(str(tmp_path / "part-of.parquet")))
 
 
 def test_many_rows_in_bounded_memory(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from classifiers.fasttext import ModelError
@@ -206,6 +208,10 @@ BAD_INPUTS = {
     "protocol": (["gopher://a/b"], "cannot open 'gopher://a/b': Protocol not known: gopher; known are local paths"),
     "url": (["http://[::1/a.warc.gz"], "'http://[::1/a.warc.gz' is no URL "),
     "http_glob": (["http://h/*.warc.gz"], "cannot expand 'http://h/*.warc.gz': HTTP servers do not list folders"),
+    "no_text": (
+        ["{here}/a.parquet"],
+        "{here}/a.parquet: no column `text`, only body; rename the one that holds the text",
+    ),
     "empty": ([""], "'' is no path: give a file, folder or URL"),
     "output": (
         ["{here}/a.jsonl", "--output", "{here}/notes/out"],
@@ -223,6 +229,7 @@ BAD_INPUTS = {
 def test_bad_inputs_leave_nothing_behind(case: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("hello")
     (tmp_path / "a.jsonl").write_text('{"text": "hello"}')
+    pq.write_table(pa.table({"body": ["hello"]}), tmp_path / "a.parquet")
     (tmp_path / "mine.yaml").write_text("curation: {mine: {stages: [pii]}}")
     args, words = BAD_INPUTS[case]
     given = [arg.format(here=tmp_path) for arg in args]
