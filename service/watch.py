@@ -1,6 +1,7 @@
 """Live progress of training on a terminal, plain lines elsewhere."""
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ from service.terminal import Terminal, plain
 if TYPE_CHECKING:
     from trainer.segments.tokenize import Progress as Tokenized
     from trainer.train.metrics import Row  # torch is an extra
+
+RECENT_SECONDS = 60.0
+"""Over which speed and time left are taken: a ramp of lengths or batches changes them."""
 
 
 class Watch:
@@ -34,8 +38,8 @@ class Watch:
             if self._console.is_terminal
             else None
         )
-        self._began: tuple[float, int] | None = None
-        """When the first row came, and the targets then."""
+        self._seen: deque[tuple[float, int]] = deque()
+        """When the last rows came, and the targets then."""
         self._last_line = 0.0
         self._stage = ""
 
@@ -58,7 +62,12 @@ class Watch:
     def row(self, row: "Row", timing: Mapping[str, Any], total: int) -> None:
         """See `Watcher`."""
         now = time.monotonic()
-        began, tokens = self._began = self._began or (now, row.tokens)
+        if self._seen and row.tokens < self._seen[-1][1]:  # another run: an ablation's next
+            self._seen.clear()
+        self._seen.append((now, row.tokens))
+        while now - self._seen[0][0] > RECENT_SECONDS and len(self._seen) > 2:
+            self._seen.popleft()
+        began, tokens = self._seen[0]
         parts = [f"step {row.step:,}", f"loss {row.loss:.4f}" if row.loss is not None else "loss not finite"]
         parts.append(f"{row.tokens:,} of {total:,} targets")
         if now > began and row.tokens > tokens:

@@ -16,6 +16,7 @@ from trainer.chat.importers import read_conversations, read_preferences
 from trainer.chat.jsonl import files
 from trainer.corpus import Corpus
 from trainer.errors import TrainerError
+from trainer.segments.cache import BlockCache
 from trainer.segments.chat_origin import Made
 from trainer.segments.library import Library
 from trainer.segments.read import Segments
@@ -146,7 +147,8 @@ def gather(
                 answers_only=source.answers_only,
             )
     distinct = list(dict.fromkeys(paths.values()))
-    library = Library([Segments.open(path) for path in distinct])
+    cache = BlockCache()  # one for all: its size is the run's
+    library = Library([Segments.open(path, cache) for path in distinct])
     return Materials(tokenizer, library, {name: distinct.index(path) for name, path in paths.items()})
 
 

@@ -52,6 +52,24 @@ def test_plain_lines_now_and_then(screen: tuple[Watch, io.StringIO], monkeypatch
     ]
 
 
+def test_the_speed_is_that_of_the_last_minute_and_of_this_run(
+    screen: tuple[Watch, io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, out = screen
+    with watch:
+        for second, step, tokens in (
+            *((0, 1, 0), (20, 2, 20_000), (40, 3, 40_000), (70, 4, 43_000), (101, 5, 46_100)),
+            *((120, 1, 0), (135, 2, 7_500)),
+        ):
+            at(monkeypatch, second)
+            watch.row(row(step, tokens), {}, 100_000)
+    told = [line.split(" · ")[3:] for line in out.getvalue().splitlines()]
+    assert told == [
+        [], ["1,000 targets/s", "80 s left"], ["1,000 targets/s", "60 s left"], ["460 targets/s", "2 min left"],
+        ["100 targets/s", "9 min left"], [], ["500 targets/s", "3 min left"],
+    ]  # fmt: skip
+
+
 def test_a_terminal_is_drawn_on_once_there_is_something() -> None:
     """Under torchrun only the rank that hears of steps may draw."""
     out = io.StringIO()
