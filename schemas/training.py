@@ -102,7 +102,8 @@ class SourceSpec(_Strict):
     answers_only: bool = True
     """chat: only what the assistant says is learnt (fine-tuning); false: every token (pretraining)."""
     generate: Literal["", "arithmetic"] = ""
-    """Instead of `data`: problems in English and Korean with their answers, made from the seed."""
+    """Instead of `data`: problems in English and Korean with their answers, made from the seed; as text, some solved
+    ones one behind the other."""
     documents: Amount = 1_000
     """How many a generator makes."""
     below: Annotated[int, Field(ge=10, le=100)] = 100
@@ -112,9 +113,12 @@ class SourceSpec(_Strict):
     def _one_origin(self) -> "SourceSpec":
         if self.generate and (self.data or self.where):
             raise ValueError(f"generate {self.generate!r} needs no data {self.data!r} and no where {self.where!r}")
-        if self.generate and self.kind == "text":
-            raise ValueError(f"generate {self.generate!r} makes kind chat or preference, not text")
         return self
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether it is text of which a part is never trained on; generators hold problems out, not documents."""
+        return self.kind == "text" and not self.generate
 
 
 class OptimizerSpec(_Strict):

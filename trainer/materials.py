@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import xxhash
 
@@ -19,6 +20,7 @@ from trainer.errors import TrainerError
 from trainer.segments.cache import BlockCache
 from trainer.segments.chat_origin import Made
 from trainer.segments.library import Library
+from trainer.segments.origin import MadeTexts, Origin
 from trainer.segments.read import Segments
 from trainer.segments.tokenize import Progress, make, tokenize
 from trainer.tokenizer import bpe
@@ -67,9 +69,11 @@ def check(spec: TrainingSpec, data: Mapping[str, str]) -> None:
         given = f"{unused[0]}={data[unused[0]]}" if unused[0] else data[unused[0]]
         raise TrainerError(f"no source of the recipe reads --data {given}; {_reading(wanted)}")
     for source in spec.sources.values():
+        if source.generate:
+            continue
         if source.kind == "text":
             Corpus(data[source.data])
-        elif not source.generate:
+        else:
             files(data[source.data])
 
 
@@ -98,10 +102,10 @@ def sample_texts(spec: TrainingSpec, data: Mapping[str, str]) -> Iterator[str]:
     origins = {(source.kind, source.data, source.generate): source for source in spec.sources.values()}
     share = -(-spec.tokenizer.texts // len(origins))
     for source in origins.values():
-        if source.kind == "text":
+        if source.kind == "text" and not source.generate:
             yield from (text for _, text in sample_rows(data[source.data], share, spec.seed))
             continue
-        items: Iterable[Conversation | Preference]
+        items: Iterable[str | Conversation | Preference]
         if source.generate:
             items = _generated(source, spec.seed)
         else:
@@ -130,13 +134,7 @@ def gather(
     paths: dict[str, str] = {}
     for name, source in spec.sources.items():
         if source.generate:
-            made = Made(
-                _generated(source, spec.seed),
-                source.kind,
-                f"{source.generate}, seed {spec.seed}",
-                source.answers_only or source.kind == "preference",
-            )
-            paths[name] = make(made, tokenizer, root, progress=progress)
+            paths[name] = make(_origin(source, spec.seed), tokenizer, root, progress=progress)
         else:
             paths[name] = tokenize(
                 data[source.data],
@@ -186,12 +184,26 @@ def _place(name: str, seed: int) -> int:
     return xxhash.xxh3_64_intdigest(f"sample {seed} {name}".encode())
 
 
-def _generated(source: SourceSpec, seed: int) -> Sequence[Conversation | Preference]:
-    made = arithmetic.conversations if source.kind == "chat" else arithmetic.preferences
-    return made(source.documents, seed, below=source.below)
+def _origin(source: SourceSpec, seed: int) -> Origin:
+    place, made = f"{source.generate}, seed {seed}", _generated(source, seed)
+    if source.kind == "text":
+        return MadeTexts(made, place)
+    return Made(made, source.kind, place, source.answers_only or source.kind == "preference")
 
 
-def _contents(item: Conversation | Preference) -> str:
+def _generated(source: SourceSpec, seed: int) -> Sequence[Any]:
+    """Texts, conversations or preferences, as the source's kind has it."""
+    make: dict[str, Callable[..., Sequence[Any]]] = {
+        "text": arithmetic.texts,
+        "chat": arithmetic.conversations,
+        "preference": arithmetic.preferences,
+    }
+    return make[source.kind](source.documents, seed, below=source.below)
+
+
+def _contents(item: str | Conversation | Preference) -> str:
+    if isinstance(item, str):
+        return item
     if isinstance(item, Conversation):
         return "\n".join(message.content for message in item.messages)
     return "\n".join([*(message.content for message in item.prompt), item.chosen, item.rejected])

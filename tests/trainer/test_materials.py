@@ -1,5 +1,6 @@
 """Data and sources matched, tokenizers trained on samples, segments gathered."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from tests.trainer import nano
 from tests.trainer.curated import document, write
 from trainer import arithmetic, materials
 from trainer.errors import TrainerError
+from trainer.tokenizer.special import EOS
 from trainer.tokenizer.tokenizer import Tokenizer
 
 CHAT = {"messages": [{"role": "user", "content": "물은?"}, {"role": "assistant", "content": "흐른다"}]}
@@ -135,3 +137,17 @@ def test_a_tokenizer_that_is_kept(tmp_path: Path) -> None:
         assert materials.kept_tokenizer(tmp_path / "tokenizer", make).sha256 == made[0].sha256
     assert len(made) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["tokenizer"]
+
+
+def test_generated_texts_are_documents_of_which_none_is_held_out(tmp_path: Path) -> None:
+    source = {"generate": "arithmetic", "documents": 300, "below": 10}
+    one = spec(sums=source)
+    materials.check(one, {})
+    tokenizer = materials.trained_tokenizer(one, {})
+    made = materials.gather(one, {}, tokenizer, str(tmp_path))
+    starts, texts = made.library.starts(0), arithmetic.texts(300, one.seed, below=10)
+    read = [made.library.read(0, "tokens", first, last) for first, last in itertools.pairwise(starts.tolist())]
+    assert [tokenizer.decode(ids.tolist()) for ids in read] == [f"{text}{EOS}" for text in texts]
+    assert (made.library.folders[0].manifest.kind, made.library.has_mask(0)) == ("text", False)
+    assert not SourceSpec.model_validate(source).holds_out
+    assert SourceSpec().holds_out

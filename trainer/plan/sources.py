@@ -63,7 +63,7 @@ class SourceRuns:
         self, name: str, spec: SourceSpec, library: Library, folder: int, seed: tuple[int, str], held_out: float
     ) -> None:
         self.name, self.spec = name, spec
-        self.held_out = held_out if spec.kind == "text" else 0.0
+        self.held_out = held_out if spec.holds_out else 0.0
         self.where = Condition(spec.where, name) if spec.where else None
         self._hashed = self.held_out > 0 or spec.share != (0.0, 1.0)
         self._library, self._folder, self._seed = library, library.folders[folder], seed

@@ -1,6 +1,7 @@
 """What segments are made from: data cut into units that don't depend on each other, each a stream of documents."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -14,6 +15,8 @@ from trainer.errors import TrainerError
 from trainer.tokenizer.tokenizer import Tokenizer
 
 Kind = Literal["text", "chat", "preference"]
+_TOGETHER = 256
+"""Made texts of a chunk."""
 _LEFT_OUT = ("metadata",)
 """Columns of shards that conditions have no use for and that are large."""
 
@@ -72,6 +75,25 @@ class TextOrigin:
         shard = self._corpus.shards[unit]
         for batch in self._corpus.rows(shard, leave_out=_LEFT_OUT, start=start):
             yield encoded(batch, tokenizer, f"{self.place}/{shard.path}")
+
+
+class MadeTexts:
+    """Texts that a generator made; one unit."""
+
+    kind: Kind = "text"
+
+    def __init__(self, texts: Sequence[str], place: str) -> None:
+        self.place = place
+        self._texts = tuple(texts)
+        self.sha256 = hashlib.sha256(repr(self._texts).encode()).hexdigest()
+        self.sizes = (sum(map(len, self._texts)),)
+
+    def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:
+        """See `Origin`."""
+        names = [f"{self.place}, {n}" for n in range(len(self._texts))]
+        made = pa.record_batch({"id": names, "text": pa.array(self._texts, pa.string())})
+        for first in range(start, len(made), _TOGETHER):
+            yield encoded(made.slice(first, _TOGETHER), tokenizer, self.place)
 
 
 def encoded(batch: pa.RecordBatch, tokenizer: Tokenizer, where: str) -> Chunk:

@@ -134,7 +134,7 @@ class _Run:
         state = self.ranks.share_object(found.state if found else None)
         plans = self.output / PLANS
         sources = [stages.source(stage, self.spec, self.made, plans) for stage in self.spec.stages]
-        texts = {folder for name, folder in self.made.folders.items() if self.spec.sources[name].kind == "text"}
+        texts = {folder for name, folder in self.made.folders.items() if self.spec.sources[name].holds_out}
         self.held_out = HeldOut(self.made.library, texts, self.spec.held_out, self.made.tokenizer)
         for stage in self.spec.stages:
             if stage.gate:
