@@ -1,6 +1,6 @@
 """The manifest of a finished run, from what its phases left."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -56,12 +56,14 @@ def _inputs(given: Given, levels: Levels) -> tuple[InputEntry, ...]:
     """Every input file, by name."""
     read = {source.name: source for source in given.sources}
     pages: Counter[str] = Counter()
-    skipped: dict[str, Counter[str]] = {}
+    skipped: dict[str, Counter[str]] = defaultdict(Counter)
+    faults: dict[str, Counter[str]] = defaultdict(Counter)
     for state in levels.states:
         name = state.task.source.name
         read[name] = state.task.source  # files that an index names are none of the given ones
         pages[name] += state.pages
-        skipped.setdefault(name, Counter()).update(state.facts[0]["skipped"])
+        skipped[name].update(state.facts[0]["skipped"])
+        faults[name].update(state.facts[0]["faults"])
     return tuple(
         InputEntry(
             name=name,
@@ -69,7 +71,8 @@ def _inputs(given: Given, levels: Levels) -> tuple[InputEntry, ...]:
             bytes=source.size,
             etag=source.etag,
             pages=pages[name],
-            skipped=dict(sorted(skipped.get(name, {}).items())),
+            skipped=dict(sorted(skipped[name].items())),
+            faults=dict(sorted(faults[name].items())),
             error=levels.failed.get(name, ""),
         )
         for name, source in sorted(read.items())

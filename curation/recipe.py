@@ -251,5 +251,5 @@ def _build(name: str, entry: StageSpec, kind: type[Stage], defaults: Mapping[str
             raise RecipeError(f"{where}.{key} = {value!r}: {error.errors()[0]['msg']}") from error
     try:
         return kind(**values)
-    except (TypeError, ValueError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         raise RecipeError(f"{where}: {error}") from error

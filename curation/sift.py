@@ -74,7 +74,8 @@ class Sift(SupervisedPhase):
                     out.add(item, judged)
             facts = out.facts() | {"retries": dict(Counter(self.child.retries) - retries_before)}
             if reader is not None:
-                facts |= {"first": reader.first, "end": reader.end, "skipped": dict(reader.skipped)}
+                facts |= {"first": reader.first, "end": reader.end}
+                facts |= {"skipped": dict(reader.skipped), "faults": dict(reader.faults)}
             return Marker(job.id, out.commit(), facts)
 
 

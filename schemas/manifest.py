@@ -28,6 +28,8 @@ class InputEntry(_Part):
     pages: int
     skipped: dict[str, int] = Field(default_factory=dict)
     """Records that are no pages (request, metadata, revisit, …) by type."""
+    faults: dict[str, int] = Field(default_factory=dict)
+    """Pages that the file holds damaged, by reason; the ledger says where, with the stage `read`."""
     error: str = ""
     """Why the file could not be read, empty where it could."""
 

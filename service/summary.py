@@ -1,15 +1,19 @@
 """What a finished run says of itself on the terminal."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schemas.manifest import Manifest
+from schemas.manifest import InputEntry, Manifest
 from service.progress import clock
 from service.terminal import plain, whole
 from storage.paths import join
 
 MOST_REASONS = 12
+MOST_FILES = 3
+CUT = "truncated_record"
 
 
 def summary(manifest: Manifest, output: str, seconds: float, console: Console) -> None:
@@ -30,8 +34,22 @@ def summary(manifest: Manifest, output: str, seconds: float, console: Console) -
     for source in manifest.inputs:
         if source.error:
             console.print(Text(f"not read: {plain(source.error)}", style="red"), soft_wrap=True)
+    _damages([source for source in manifest.inputs if source.faults and not source.error], console)
     for what, name in (("report", "report.html"), ("shards", "shards"), ("ledger", "ledger")):
         console.print(Text(f"{what}  {plain(join(output, name))}"), soft_wrap=True)
+
+
+def _damages(sources: Sequence[InputEntry], console: Console) -> None:
+    """Files that hold damaged records, those that are cut off first: what followed there is in no count."""
+    for source in sorted(sources, key=lambda source: (CUT not in source.faults, -sum(source.faults.values())))[
+        :MOST_FILES
+    ]:
+        found = ", ".join(f"{n:,} {reason}" for reason, n in source.faults.items())
+        advice = "it ends early, so fetch it again" if CUT in source.faults else "the ledger says where"
+        words = f"damaged: {plain(source.path)}: {plain(found)} of {source.pages:,} pages; {advice}"
+        console.print(Text(words, style="red"), soft_wrap=True)
+    if len(sources) > MOST_FILES:
+        console.print(Text(f"damaged: {len(sources) - MOST_FILES:,} more files; see the report", style="red"))
 
 
 def _losses(manifest: Manifest) -> Table:

@@ -34,6 +34,7 @@ class Reader(ABC):
         end where no member starts in it, the file's size at the file's end.
       skipped: records that are no pages, by kind (`request`, `warcinfo`, …).
       pages: how many pages were given.
+      faults: those of them that the file holds damaged, by reason.
     """
 
     def __init__(self, task: Task, limits: Limits) -> None:
@@ -41,6 +42,7 @@ class Reader(ABC):
         self.first = self.end = task.start
         self.skipped: Counter[str] = Counter()
         self.pages = 0
+        self.faults: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Page]:
         """Yields the pages.
@@ -52,6 +54,8 @@ class Reader(ABC):
         with self._open() as handle, closing(self._read(handle)) as pages:
             for page in pages:
                 self.pages += 1
+                if page.fault:
+                    self.faults[page.fault.reason] += 1
                 yield page
                 if self.pages == self.task.pages:
                     return

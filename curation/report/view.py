@@ -155,9 +155,8 @@ class View:
     def notices(self) -> list[str]:
         """What a reader must know before the rest."""
         w, counts, notes = self.words, self.manifest.counts, []
-        failed = sum(bool(entry.error) for entry in self.manifest.inputs)
-        if failed:
-            notes.append(w("failed_inputs", n=numbers.count(failed)))
+        if failed := self.unread():
+            notes.append(w("failed_inputs", n=numbers.count(len(failed))))
         if (self.tally.pages, self.tally.kept) != (counts.pages, counts.kept):
             notes.append(w("disagree", tally=numbers.count(self.tally.pages), manifest=numbers.count(counts.pages)))
         retries = self.manifest.retries
@@ -266,6 +265,15 @@ class View:
             for k, s in [pairs[label]]
         )
         return Ranking(rows, len(others), sum(max(pairs[label]) for label in others), max(kept.error, seen.error))
+
+    def unread(self) -> list[tuple[str, str]]:
+        """(name, why) of files that could not be read whole."""
+        found = []
+        for entry in self.manifest.inputs:
+            faults = ", ".join(f"{numbers.count(n)} {self.words.reason(name)}" for name, n in entry.faults.items())
+            if entry.error or faults:
+                found.append((entry.name, entry.error or faults))
+        return found
 
     def skipped(self) -> dict[str, int]:
         """Records that are no pages, by type, most frequent first."""

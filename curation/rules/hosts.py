@@ -10,15 +10,13 @@ import re
 from importlib.resources import files
 from typing import NamedTuple
 
-__all__ = ["Host", "host_of", "is_ip", "public_suffixes", "split_host"]
+__all__ = ["Host", "host_of", "public_suffixes", "split_host"]
 
 _DOTS = "\u3002\uff0e\uff61"
 """What stands for a dot in IDNA besides the dot."""
 
 _SCHEME = re.compile(r"[A-Za-z0-9+.-]*")
 _RULE = re.compile(r"^([.*!]*\w\S*)", re.MULTILINE)
-_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = re.compile(rf"(?:{_BYTE}\.){{3}}{_BYTE}", re.ASCII)
 
 
 class Host(NamedTuple):
@@ -50,11 +48,6 @@ def _after_scheme(url: str) -> str:
     if at < 2 or url[at - 1] != ":" or not _SCHEME.fullmatch(url, 0, at - 1):
         return url
     return url[at + 2 :]
-
-
-def is_ip(host: str) -> bool:
-    """Whether a host is an IPv4 address in its usual form, or anything in brackets."""
-    return host.endswith("]") or _IPV4.fullmatch(host) is not None
 
 
 def split_host(host: str) -> Host:

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import ahocorasick
 
 from curation.rules.blocklist import HashedLines, alphanumerics, parts, read_words
-from curation.rules.hosts import host_of, is_ip, split_host
+from curation.rules.hosts import host_of, split_host
 from schemas.records import Document, Measurement
 from schemas.stage import Rule
 
@@ -45,11 +45,12 @@ class UrlFilter(Rule):
     Deviations: a page without a URL, or whose URL has no host, is a loss (`invalid_url`; `require_url=False` keeps
     it) where datatrove stops with an assertion. Public suffixes come from the copy of the list in `tld`, not in
     `tldextract`. Domain and URL lists are kept as 64-bit hashes (`HashedLines`). `thorough` finds what datatrove never
-    does: IP addresses in domain lists (UT1 has 6,390), hosts in capitals, and URLs listed without their scheme, which
-    is how UT1 lists all of its 19,586.
+    does: hosts without a public suffix in domain lists (UT1 has 6,390 IP addresses), hosts in capitals, and URLs listed
+    without their scheme, which is how UT1 lists all of its 19,586.
     """
 
     needs_text: ClassVar[bool] = False
+    version: ClassVar[int] = 2
     reasons: ClassVar[tuple[str, ...]] = (
         "invalid_url",
         "banned_domain",
@@ -86,7 +87,8 @@ class UrlFilter(Rule):
         if not self.thorough:
             return ()
         return (
-            "thorough: finds IP addresses, hosts in capitals and URLs listed without a scheme, which FineWeb does not",
+            "thorough: finds hosts without a public suffix (IP addresses, localhost) or in capitals, and URLs listed "
+            "without a scheme, which FineWeb does not",
         )
 
     def _domain_files(self) -> tuple[str, ...]:
@@ -127,8 +129,8 @@ class UrlFilter(Rule):
         if self.require_url:
             yield Measurement("invalid_url", float(bool(host) and not _BLANK.search(host)), 1.0, "min")
         domain, full = split_host(host.lower() if self.thorough else host)
-        if self.thorough and is_ip(host):
-            domain = full = host.strip("[]")
+        if self.thorough and not full:
+            domain = full = host.lower().strip("[]")
         yield _found("banned_domain", bool(domain) and _listed(domain, lists.domains))
         yield _found("banned_subdomain", bool(full) and _listed(full, lists.domains))
         yield _found("banned_url", _listed(url, lists.urls) or (self.thorough and _listed_as_ut1(url, lists.urls)))

@@ -287,15 +287,18 @@ def test_nothing_in_nothing_kept_nothing_dropped(
 def test_notices_come_first() -> None:
     tally = tally_of(LOSSES, 15)
     broken = InputEntry(name="b.warc.gz", path="/in/b", bytes=1, etag="", pages=0, error="cut at byte 77")
+    cut = InputEntry(name="c.gz", path="/in/c", bytes=1, etag="", pages=9, faults={"truncated_record": 1})
     counts = Counts(pages=200, kept=115, dropped=85, dropped_by=LOSSES, tokens=1, characters=1)
-    tree = page(tally, inputs=(broken,), retries={"kept": 2}, counts=counts)
+    tree = page(tally, inputs=(broken, cut), retries={"kept": 2}, counts=counts)
     (notices,) = tree.xpath("//aside")
     assert [words_of(item) for item in notices.xpath(".//li")] == [
-        "Input files that could not be read whole: 1. See Inputs.",
+        "Input files that could not be read whole: 2. See Inputs.",
         "The tally counts 100 pages, the manifest 200: examples and charts do not cover every page.",
         "Pages that met a limit of time or memory and were tried again: 2 (kept 2).",
     ]
-    assert "b.warc.gz cut at byte 77" in words_of(tree.xpath("//section[@id='inputs']")[0])
+    inputs = words_of(tree.xpath("//section[@id='inputs']")[0])
+    assert "b.warc.gz cut at byte 77" in inputs
+    assert "c.gz 1 truncated record" in inputs
 
 
 def test_charts_carry_their_numbers_as_tables() -> None:

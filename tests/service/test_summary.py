@@ -62,3 +62,18 @@ def test_deviations_and_unread_files() -> None:
     lines = shown(manifest(deviations=("language: lid176",), inputs=(source,)))
     assert "deviation: language: lid176" in lines
     assert "not read: /b.gz: [cut] at 7" in lines
+
+
+def test_damaged_files_those_cut_off_first() -> None:
+    def entry(name: str, **faults: int) -> InputEntry:
+        return InputEntry(name=name, path=f"/in/{name}", bytes=1, etag="", pages=9, faults=faults)
+
+    sources = (entry("a"), entry("b", false_length=2), entry("c", bad_json=3), entry("d", truncated_record=1),
+               entry("e", bad_json=1), entry("f", bad_json=1))  # fmt: skip
+    lines = [line for line in shown(manifest(inputs=sources)) if line.startswith("damaged")]
+    assert lines == [
+        "damaged: /in/d: 1 truncated_record of 9 pages; it ends early, so fetch it again",
+        "damaged: /in/c: 3 bad_json of 9 pages; the ledger says where",
+        "damaged: /in/b: 2 false_length of 9 pages; the ledger says where",
+        "damaged: 2 more files; see the report",
+    ]

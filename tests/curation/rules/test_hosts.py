@@ -1,6 +1,6 @@
 import pytest
 
-from curation.rules.hosts import Host, host_of, is_ip, split_host
+from curation.rules.hosts import Host, host_of, split_host
 
 HOSTS = {
     "": "",
@@ -54,8 +54,3 @@ SPLIT = {
 @pytest.mark.parametrize("host", SPLIT)
 def test_split_host(host: str) -> None:
     assert split_host(host) == Host(*SPLIT[host])
-
-
-def test_is_ip() -> None:
-    hosts = ("1.2.3.4", "256.1.1.1", "1.2.3", "01.2.3.4", "[::1]", "a.org")
-    assert [host for host in hosts if is_ip(host)] == ["1.2.3.4", "[::1]"]

@@ -10,7 +10,7 @@ from curation.rules.url_filter import UrlFilter
 from schemas.records import Document, Verdict
 
 LISTS = {
-    "domains": "# a comment\nbad.com\nsub.example.co.uk\n\n10.1.2.3\n  spaced.org  \n",
+    "domains": "intranet\n# a comment\nbad.com\nsub.example.co.uk\n\n10.1.2.3\n  spaced.org  \n",
     "urls": "http://site.org/page\nlisted.org/page/\nlisted.org/other\n",
     "hard": "Porn-Tube\n#xx\nslut\n",
     "soft": "sex\nteen\nhot\n",
@@ -82,6 +82,7 @@ def test_values_and_thresholds(files: dict[str, Path]) -> None:
 THOROUGH = {
     "ip": ("http://10.1.2.3/x", "banned_domain"),
     "other_ip": ("http://10.1.2.4/x", None),
+    "no_suffix": ("http://Intranet:8080/x", "banned_domain"),
     "capitals": ("https://A.BAD.com/x", "banned_domain"),
     "url_without_scheme": ("http://www.listed.org/other", "banned_url"),
     "url_with_slash_in_the_list": ("https://listed.org/page/", "banned_url"),
