@@ -167,7 +167,14 @@ def _locked(
     if options.fresh:
         out.clear(work=not options.work)
     if out.claim(identity, recipe.parameters(files)):
-        return _finished(given, out, runner, clean=options.clean)
+        if not (lost := out.lost()):
+            return _finished(given, out, runner, clean=options.clean)
+        runner.progress.note(
+            f"this run was finished before, but {lost[0]!r} is gone or of another size"
+            + (f", and so are {len(lost) - 1:,} more files" if lost[1:] else "")
+            + "; what is lost is made again"
+        )
+        out.reopen(lost)
     for words in warnings(recipe, given.sources, given.indexes):
         runner.progress.note(words)
     levels = Levels(recipe, files, runner)

@@ -7,7 +7,8 @@ from typing import Any
 
 from schemas.manifest import FileEntry, Manifest
 from storage.commit import replace_atomic
-from storage.paths import exists, join, listdir, open_read, remove, remove_tree
+from storage.errors import MissingError
+from storage.paths import exists, info, join, listdir, open_read, remove, remove_tree
 
 FOLDERS = ("shards", "ledger", "clusters", "signals", "dropped")
 PHASE_FOLDERS = ("sift", "sign", "gather", "match", "cluster", "publish", "plans", "lists", "heartbeats", "logs")
@@ -78,6 +79,18 @@ class Output:
             )
         return exists(self.at(SUCCESS))
 
+    def lost(self) -> list[str]:
+        """Files of the manifest that are gone, or have another size than it says; the manifest where that is gone."""
+        if not exists(self.at(MANIFEST)):
+            return [MANIFEST]
+        return [file.path for file in self.manifest().files if _size(self.at(file.path)) != file.bytes]
+
+    def reopen(self, lost: Iterable[str]) -> None:
+        """Makes a finished run an unfinished one, without the files that are not what it made."""
+        remove(self.at(SUCCESS))
+        for name in lost:
+            remove(self.at(name))
+
     def clear(self, *, work: bool) -> None:
         """Deletes what a run wrote here; what its phases left too where the work folder is this one's own.
 
@@ -132,6 +145,14 @@ class Output:
             raise WrongFolderError(f"{self.at(MANIFEST)!r} is no manifest of a run: {words}") from error
 
 
+def _size(path: str) -> int:
+    """In bytes; -1 where there is no such file."""
+    try:
+        return info(path).size
+    except MissingError:
+        return -1
+
+
 def read_json(path: str) -> Any:
     """A JSON file's content."""
     with open_read(path) as file:
@@ -153,6 +174,8 @@ def _parameter(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _told(key: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    if key == "inputs":
+        return "inputs: other files there, or the same with other sizes, tags or dump names"
     return f"{key}: {_short(there.get(key))} there, {_short(now.get(key))} now"
 
 

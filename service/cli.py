@@ -39,7 +39,7 @@ from service.commands import (
 )
 from service.exits import Exit
 from service.notes import tell_storage
-from service.terminal import plain, silence
+from service.terminal import sentence, silence
 from storage.errors import Locked, MissingError, PathError, RegistryError, StorageError
 from storage.pipelines import PipelinesError
 from trainer.errors import ForeignError, IntegrityError, TrainerError, TrainingFailedError
@@ -163,10 +163,8 @@ def _write_what_can_be() -> None:
 
 
 def _complain(error: Exception) -> None:
-    """The error on one line; it may quote pages, names and addresses."""
-    words = plain(" ".join(str(error).split("\n")))
     try:
-        print(f"gristmill: {words}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"gristmill: {sentence(error)}", file=sys.stderr, flush=True)  # noqa: T201
     except BrokenPipeError:
         silence(sys.stderr.fileno())
 

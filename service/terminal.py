@@ -37,6 +37,11 @@ def plain(text: str) -> str:
     return _STEERING.sub(_visible, text)
 
 
+def sentence(error: Exception) -> str:
+    """An error's words on one line; they may quote pages, names and addresses."""
+    return plain(" ".join(line.strip() for line in str(error).split("\n")))
+
+
 def _visible(found: "re.Match[str]") -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

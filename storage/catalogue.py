@@ -37,6 +37,8 @@ class Entry:
     the hash of yours is recorded."""
     url: str = ""
     wheel: Wheel | None = None
+    instead: str = ""
+    """What may be taken in its place, and how."""
 
     @property
     def fetchable(self) -> bool:
@@ -83,6 +85,7 @@ CATALOGUE: dict[str, Entry] = {
         size=0,
         sha256="",
         url="https://huggingface.co/cis-lmu/glotlid/resolve/main/model_v3.bin",
+        instead="lid176 by --set language.model=lid176, a deviation from FineWeb-2 that the report tells",
     ),
     "ut1_domains": Entry(
         name="ut1_domains",

@@ -239,7 +239,8 @@ def _advice(entry: Entry) -> str:
             f"run `gristmill models fetch {entry.name}`, or put the file in a folder as {entry.filename!r} and name "
             f"that folder in {MODELS}"
         )
+    instead = f"; or take {entry.instead}" if entry.instead else ""
     return (
         f"its checksum is not known to us, so it is never fetched: download it yourself from {entry.url}, put it in a "
-        f"folder as {entry.filename!r} and name that folder in {MODELS}"
+        f"folder as {entry.filename!r} and name that folder in {MODELS}{instead}"
     )

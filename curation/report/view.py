@@ -21,6 +21,7 @@ EXACT_BELOW = 1_000_000
 """Headline numbers from here on are rounded."""
 
 TOP_ROWS = 20
+FEW_LANGUAGES = 3
 FILE_ROWS = 50
 
 
@@ -265,6 +266,12 @@ class View:
             for k, s in [pairs[label]]
         )
         return Ranking(rows, len(others), sum(max(pairs[label]) for label in others), max(kept.error, seen.error))
+
+    def target(self) -> str:
+        """The language of the recipe, or those that its language stage lets pass; empty where it is any."""
+        found = (stage for stage in self.manifest.stages if stage.enabled and stage.name == "language")
+        few = next((stage.params.get("languages", ()) for stage in found), ())
+        return self.manifest.language or (", ".join(few) if len(few) <= FEW_LANGUAGES else "")
 
     def unread(self) -> list[tuple[str, str]]:
         """(name, why) of files that could not be read whole."""

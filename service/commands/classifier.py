@@ -9,6 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from classifiers.evaluate import Evaluation, evaluate
+from classifiers.fasttext import ModelError
 from classifiers.train import Training, train
 from service.exits import Exit
 from service.terminal import Terminal
@@ -49,6 +50,8 @@ def main(args: argparse.Namespace) -> int:
     if args.action == "train":
         result = train(args.positives, args.negatives, args.model, seed=args.seed, epochs=args.epochs, dim=args.dim)
     else:
+        if not args.model.is_file():
+            raise ModelError(f"there is no model {str(args.model)!r}; check --model, or train one")
         result = evaluate(args.model, args.positives, args.negatives)
     Terminal().print(Text(json.dumps(asdict(result))), soft_wrap=True)
     return Exit.OK

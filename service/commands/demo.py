@@ -9,6 +9,7 @@ from rich.text import Text
 
 from classifiers.train import train
 from curation.driver import Inputs, Options, run
+from curation.recipe import load, resolve
 from service.commands.sample import make
 from service.exits import Exit
 from service.numbers import positive
@@ -37,6 +38,8 @@ def main(args: argparse.Namespace) -> int:
     console = Terminal()
     start = time.monotonic()
     crawl, model = args.output / "crawl", args.output / "quality.bin"
+    settings = [f"quality.model={model}"]
+    resolve(*load("sample"), settings)  # a library that is missing is told before any work
     if args.fresh or not (crawl / "truth.jsonl").exists():
         console.print(Text(f"making a crawl of {args.pages:,} pages in {plain(str(crawl))}"), soft_wrap=True)
         make(crawl, args.pages)
@@ -54,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
             "sample",
             Inputs(patterns=(f"{crawl}/crawl-data/**/*.warc.gz",)),
             args.output / "out",
-            settings=[f"quality.model={model}"],
+            settings=settings,
             options=Options(workers=args.workers, fresh=args.fresh, beam_args=args.beam_args),
             progress=face,
         )

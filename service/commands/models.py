@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.exits import Exit
-from service.terminal import Terminal, plain, whole
+from service.terminal import Terminal, plain, sentence, whole
 from storage.errors import RegistryError
 from storage.registry import Registry
 
@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
         try:
             path = registry.fetch(name) if fetch else registry.verify(name)
         except RegistryError as error:  # the others may be had all the same
-            print(plain(f"gristmill: {error}"), file=sys.stderr)  # noqa: T201
+            print(f"gristmill: {sentence(error)}", file=sys.stderr)  # noqa: T201
             code = Exit.MISSING
         else:
             console.print(Text(plain(f"{name}  {registry.sha256(name)}  {path}")), soft_wrap=True)

@@ -1,5 +1,6 @@
 """Whole runs: nothing is lost, bytes are always the same, a run goes on where it was."""
 
+import dataclasses
 import hashlib
 import inspect
 import json
@@ -204,6 +205,21 @@ def test_a_finished_run_is_left_alone(once: Finished, small: Small, tmp_path: Pa
     before = written(tmp_path / "out")
     assert go(small, tmp_path / "out") == manifest
     assert written(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("clean", [False, True])
+def test_what_a_finished_run_lost_is_made_again(once: Finished, small: Small, tmp_path: Path, clean: bool) -> None:
+    output, options = tmp_path / "out", dataclasses.replace(IN_MEMORY, clean=clean)
+    manifest = go(small, output, options=options)
+    shard, ledger = next((output / "shards").iterdir()), next((output / "ledger").iterdir())
+    shard.unlink()
+    ledger.write_bytes(b"PAR1")
+    assert sorted(Output(str(output)).lost()) == [f"ledger/{ledger.name}", f"shards/{shard.name}"]
+    assert go(small, output, options=options) == manifest
+    assert published(output) == published(once.output)
+    (output / "manifest.json").unlink()
+    assert go(small, output, options=options) == manifest
+    assert (output / "_SUCCESS").exists()
 
 
 def test_a_run_whose_publish_failed_goes_on(

@@ -193,6 +193,12 @@ def test_as_a_process(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["--positives", str(tmp_path / "a.jsonl"), "--negatives", str(tmp_path / "b.jsonl")]
+    assert cli.obey(["classifier", "evaluate", *texts, "--model", str(tmp_path / "no.bin")]) == Exit.MISSING
+    assert capsys.readouterr().err == f"gristmill: there is no model '{tmp_path}/no.bin'; check --model, or train one\n"
+
+
 def test_training_with_nothing_as_a_process(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
     told = [str(tmp_path / "a.jsonl"), "--negatives", str(tmp_path / "a.jsonl"), "--model", str(tmp_path / "m.bin")]
