@@ -213,6 +213,7 @@ def test_what_a_finished_run_lost_is_made_again(once: Finished, small: Small, tm
     manifest = go(small, output, options=options)
     shard, ledger = next((output / "shards").iterdir()), next((output / "ledger").iterdir())
     shard.unlink()
+    ledger.unlink()
     ledger.write_bytes(b"PAR1")
     assert sorted(Output(str(output)).lost()) == [f"ledger/{ledger.name}", f"shards/{shard.name}"]
     assert go(small, output, options=options) == manifest
