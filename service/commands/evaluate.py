@@ -2,23 +2,32 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service.exits import Exit
 from service.extras import needs_torch
-from service.numbers import natural, share
+from service.numbers import natural, positive, share
 from trainer import arithmetic
 from trainer.errors import TrainerError
 
+if TYPE_CHECKING:
+    from trainer.evaluate.multiple_choice import Question  # torch is an extra
+    from trainer.trained import Trained
+
 SHOTS = 4
 """Solved sums before each one that a base model is asked."""
+HAY = 4
+"""Tokens of other text, times the longest needle test: each trial begins elsewhere in them."""
 
 DESCRIPTION = """\
 Scores texts that the model has not seen, each on its own, encoded as the exported tokenizer does by default and cut to
 the context; a text's first token is no target. Prints one JSON line: loss (nats a target), targets, bits_per_byte (over
 the scored tokens' UTF-8 bytes: comparable between tokenizers), texts; with --by the same a group; with --choices the
-share of questions answered rightly; with --sums the sums answered rightly, by language.
+share of questions answered rightly; with --sums the sums answered rightly, by language; with --needle the share of
+numbers, told once at five depths of a prompt of LENGTH tokens, that the model finds likelier at its end than three
+others (chance: a quarter).
 """
 
 EPILOG = """\
@@ -28,6 +37,7 @@ examples:
   gristmill eval model --texts held-out.jsonl --choices questions.jsonl --shots 3
                                             {"question": …, "choices": […], "answer": 0} a line
   gristmill eval model --texts out --held-out 0.005 --by language      what no stage trained on of a curated folder
+  gristmill eval model --texts out --needle 8192 --needle 131072       "needle": {"8192": 1.0, "131072": 0.95}
   gristmill eval hf-folder --texts held-out.jsonl
 """
 
@@ -44,7 +54,7 @@ def add(commands: Any, name: str) -> None:
     )
     parser.add_argument("model", type=Path, metavar="DIR", help="a run's output, a checkpoint, or a HF folder")
     parser.add_argument(
-        "--texts", required=True, metavar="FILE", help="JSONL (.gz, .zst) with a `text` a line, or a curated folder"
+        "--texts", metavar="FILE", help="JSONL (.gz, .zst) with a `text` a line, or a curated folder; scored as a whole"
     )
     parser.add_argument(
         "--held-out",
@@ -67,6 +77,14 @@ def add(commands: Any, name: str) -> None:
     parser.add_argument(
         "--base", action="store_true", help="ask sums as plain text behind four solved ones, not as a chat"
     )
+    parser.add_argument(
+        "--needle",
+        type=positive,
+        action="append",
+        default=[],
+        metavar="LENGTH",
+        help="look for needles hidden in the texts, in prompts of so many tokens; may stand often",
+    )
     add_weights(parser)
 
 
@@ -83,13 +101,35 @@ def add_weights(parser: Any) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it; prints one JSON line."""
+    if not (args.texts or args.choices or args.sums):
+        raise TrainerError("there is nothing to evaluate on; give --texts FILE, --choices FILE or --sums N")
+    if (args.by or args.needle) and not args.texts:
+        raise TrainerError("--by and --needle read texts, and there are none; give --texts FILE")
     needs_torch()
-    from trainer.evaluate.bits_per_byte import Loss, evaluate  # torch is an extra
-    from trainer.evaluate.multiple_choice import ask
-    from trainer.evaluate.read import questions, texts
-    from trainer.evaluate.sums import exact_match
-    from trainer.speak import Speaker
+    from trainer.evaluate.read import questions  # torch is an extra
     from trainer.trained import open_trained
+
+    asked = questions(args.choices) if args.choices else []
+    if args.choices and args.shots >= len(asked):
+        raise TrainerError(f"--shots {args.shots} leaves nothing to ask of the {len(asked)} questions")
+    trained = open_trained(args.model, average=args.weights == "average", device=args.device)
+    _check_lengths(trained, args.needle)
+    line: dict[str, Any] = {}
+    if args.texts:
+        line |= _losses(trained, args)
+    if asked:
+        line["choices"] = _choices(trained, asked[args.shots :], asked[: args.shots])
+    if args.sums:
+        line["sums"] = _sums(trained, args)
+    if args.needle:
+        line["needle"] = _needles(trained, args)
+    print(json.dumps(line, ensure_ascii=False, allow_nan=False))  # noqa: T201
+    return Exit.OK
+
+
+def _losses(trained: "Trained", args: argparse.Namespace) -> dict[str, Any]:
+    from trainer.evaluate.bits_per_byte import Loss, evaluate
+    from trainer.evaluate.read import texts
 
     def told(loss: Loss) -> dict[str, Any]:
         return {
@@ -99,25 +139,49 @@ def main(args: argparse.Namespace) -> int:
             "texts": loss.texts,
         }
 
-    asked = questions(args.choices) if args.choices else []
-    if args.choices and args.shots >= len(asked):
-        raise TrainerError(f"--shots {args.shots} leaves nothing to ask of the {len(asked)} questions")
-    trained = open_trained(args.model, average=args.weights == "average", device=args.device)
-    context = trained.decoder.spec.context
-    whole, groups = evaluate(trained.decoder, trained.tokenizer, texts(args.texts, args.held_out), context)
-    line: dict[str, Any] = told(whole)
-    for kind in args.by:
-        line[kind] = {name: told(loss) for name, loss in sorted(groups.get(kind, {}).items())}
-    if asked:
-        score = ask(trained.decoder, trained.tokenizer, asked[args.shots :], context, asked[: args.shots])
-        right, half = score.accuracy()
-        line["choices"] = {"questions": score.questions, "accuracy": right, "half_width_95": half}
-    if args.sums:
-        problems = arithmetic.problems(args.sums, seed=1, held_out=True, below=args.below)
-        shots = arithmetic.problems(SHOTS, seed=2, below=args.below) if args.base else ()
-        line["sums"] = {"asked": len(problems), "right": exact_match(Speaker(trained, max_tokens=16), problems, shots)}
-    print(json.dumps(line, ensure_ascii=False, allow_nan=False))  # noqa: T201
-    return Exit.OK
+    read = texts(args.texts, args.held_out)
+    whole, groups = evaluate(trained.decoder, trained.tokenizer, read, trained.decoder.spec.context)
+    by = {kind: {name: told(loss) for name, loss in sorted(groups.get(kind, {}).items())} for kind in args.by}
+    return told(whole) | by
+
+
+def _choices(trained: "Trained", asked: Sequence["Question"], shots: Sequence["Question"]) -> dict[str, Any]:
+    from trainer.evaluate.multiple_choice import ask
+
+    score = ask(trained.decoder, trained.tokenizer, asked, trained.decoder.spec.context, shots)
+    right, half = score.accuracy()
+    return {"questions": score.questions, "accuracy": right, "half_width_95": half}
+
+
+def _sums(trained: "Trained", args: argparse.Namespace) -> dict[str, Any]:
+    from trainer.evaluate.sums import exact_match
+    from trainer.speak import Speaker
+
+    problems = arithmetic.problems(args.sums, seed=1, held_out=True, below=args.below)
+    shots = arithmetic.problems(SHOTS, seed=2, below=args.below) if args.base else ()
+    return {"asked": len(problems), "right": exact_match(Speaker(trained, max_tokens=16), problems, shots)}
+
+
+def _needles(trained: "Trained", args: argparse.Namespace) -> dict[str, float]:
+    from trainer.evaluate.needle import haystack, needle
+    from trainer.evaluate.read import texts
+
+    words = (text.text for text in texts(args.texts, args.held_out))
+    hay = haystack(trained.tokenizer, words, HAY * max(args.needle))
+    return {str(length): needle(trained.decoder, trained.tokenizer, hay, length) for length in args.needle}
+
+
+def _check_lengths(trained: "Trained", lengths: Sequence[int]) -> None:
+    """Told before anything is scored, which may take long."""
+    from trainer.evaluate.needle import shortest_row
+
+    least, most = shortest_row(trained.tokenizer), trained.decoder.spec.context
+    for length in lengths:
+        if not least <= length <= most:
+            raise TrainerError(
+                f"--needle {length} can't be: a needle takes {least} tokens, the model's context is {most}; give a "
+                "length between"
+            )
 
 
 def _known(value: float) -> float | None:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -24,6 +25,7 @@ from service.exits import Exit
 from service.watch import Watch
 from tests.trainer import nano
 from tests.trainer.nano import Made
+from trainer.evaluate.needle import needle, shortest_row
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.trained import open_trained
 
@@ -200,6 +202,21 @@ def test_eval_on_what_was_held_out(gristmill: Gristmill, tiny: Made) -> None:
     assert gristmill("eval", tiny.output, "--texts", tiny.data).line["texts"] == 200
 
 
+def test_eval_looks_for_needles(gristmill: Gristmill, tiny: Made, texts: Path) -> None:
+    trained = open_trained(tiny.output)
+    own, least = trained.tokenizer, shortest_row(trained.tokenizer)
+    hay = np.concatenate(own.encode_documents([row["text"] for row in nano.lines(texts) if row["text"]]))[: 4 * 32]
+    line = gristmill("eval", tiny.output, "--texts", texts, "--needle", 32, "--needle", least).line
+    assert list(line) == ["loss", "targets", "bits_per_byte", "texts", "needle"]
+    assert line["needle"] == {str(length): needle(trained.decoder, own, hay, length) for length in (32, least)}
+
+
+def test_eval_without_texts(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
+    choices = tmp_path / "choices.jsonl"
+    choices.write_text('{"question": "a", "choices": ["b", "c"], "answer": 0}\n')
+    assert list(gristmill("eval", tiny.output, "--choices", choices).line) == ["choices"]
+
+
 def test_eval_of_nothing_is_null(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"text": ""}\n')
     line = gristmill("eval", tiny.output, "--texts", tmp_path / "t.jsonl").line
@@ -347,6 +364,13 @@ BAD: dict[str, tuple[str, Exit, str]] = {
     ),
     "eval": ("eval {data} --texts {chats}", Exit.USAGE, "holds no model"),
     "eval_texts": ("eval {tiny} --texts {chats}", Exit.USAGE, "chats.jsonl:1: 'text' is None, words were expected"),
+    "eval_nothing": ("eval {tiny}", Exit.USAGE, "there is nothing to evaluate on; give --texts FILE"),
+    "eval_needle": ("eval {tiny} --needle 32 --sums 1", Exit.USAGE, "read texts, and there are none; give --texts"),
+    "eval_context": (
+        "eval {tiny} --texts {chats} --needle 33",
+        Exit.USAGE,
+        "--needle 33 can't be: a needle takes ",
+    ),
     "export": ("export {out} --output {out}", Exit.USAGE, "holds no model"),
     "chat": ("chat {tiny} --base --ask {long}", Exit.USAGE, "the prompt takes "),
     "tokenize": ("tokenize {data} --tokenizer {out}.json", Exit.USAGE, "no tokenizer at "),

@@ -1,6 +1,6 @@
 """A needle in a haystack: a number told once, far back in other text, and asked for at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,18 @@ def needle(
     sums = [float(scores.sum()) for scores in log_probs(decoder, rows, last=answers)]
     found = np.array(sums).reshape(trials, CHOICES).argmax(1) == 0
     return float(found.mean())
+
+
+def haystack(tokenizer: Tokenizer, texts: Iterable[str], size: int) -> NDArray[np.integer]:
+    """Ids of the first texts, each as training reads a document, until there are `size`; fewer where texts end."""
+    found: list[NDArray[np.integer]] = []
+    held = 0
+    for text in filter(None, texts):
+        found += tokenizer.encode_documents([text])
+        held += len(found[-1])
+        if held >= size:
+            break
+    return np.concatenate(found)[:size] if found else np.zeros(0, tokenizer.dtype)
 
 
 def shortest_row(tokenizer: Tokenizer) -> int:

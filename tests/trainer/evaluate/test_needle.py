@@ -1,11 +1,13 @@
 """Needles are found by a model that copies, and by chance otherwise."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
 from tests.trainer.evaluate.models import copier, decoder, tokenizer
 from trainer.errors import TrainerError
-from trainer.evaluate.needle import needle, shortest_row
+from trainer.evaluate.needle import haystack, needle, shortest_row
 
 HAY = np.arange(300, 380)
 
@@ -38,3 +40,24 @@ def test_alike_for_a_seed() -> None:
     found = [needle(model, own, HAY, 40, seed=seed) for seed in (1, 1, 2, 3, 4)]
     assert found[0] == found[1]
     assert len(set(found)) > 1
+
+
+def test_a_haystack_is_the_first_documents() -> None:
+    own = tokenizer()
+    texts = ["The cat", "", "sat", "mat"]
+    ids = np.concatenate(own.encode_documents(["The cat", "sat", "mat"]))
+    assert haystack(own, texts, 10_000).tolist() == ids.tolist()
+    assert haystack(own, texts, 5).tolist() == ids[:5].tolist()
+    assert len(haystack(own, [""], 5)) == 0
+
+
+def test_a_haystack_reads_no_further_than_it_needs() -> None:
+    own, read = tokenizer(), []
+
+    def texts() -> Iterator[str]:
+        for text in ("The cat", "sat"):
+            read.append(text)
+            yield text
+
+    haystack(own, texts(), 2)
+    assert read == ["The cat"]
