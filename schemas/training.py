@@ -34,13 +34,16 @@ def _rising(value: Any) -> Any:
 Tokens = Annotated[int, BeforeValidator(_tokens), Field(ge=0)]
 Amount = Annotated[int, BeforeValidator(_tokens), Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 Ramp = Annotated[tuple[tuple[Tokens, Amount], ...], BeforeValidator(_ramp), AfterValidator(_rising)]
-Mix = dict[str, Annotated[float, Field(ge=0)]]
+Mix = dict[str, NotNegative]
 MixRamp = Annotated[tuple[tuple[Tokens, Mix], ...], BeforeValidator(_ramp), AfterValidator(_rising)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class TokenizerSpec(_Strict):
@@ -55,10 +58,18 @@ class TokenizerSpec(_Strict):
 class RopeScaling(_Strict):
     """Llama 3.1's scaling of rotary frequencies (`rope_type: llama3`)."""
 
-    factor: float = 8.0
-    low_freq_factor: float = 1.0
-    high_freq_factor: float = 4.0
-    original_context: int = 8192
+    factor: Positive = 8.0
+    low_freq_factor: Positive = 1.0
+    high_freq_factor: Positive = 4.0
+    original_context: Annotated[int, Field(ge=1)] = 8192
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> "RopeScaling":
+        if not self.low_freq_factor < self.high_freq_factor:
+            raise ValueError(
+                f"low_freq_factor {self.low_freq_factor!r} must be less than high_freq_factor {self.high_freq_factor!r}"
+            )
+        return self
 
 
 class ModelSpec(_Strict):
@@ -76,9 +87,9 @@ class ModelSpec(_Strict):
     """Positions: of gpt2's learned table, and the exported `max_position_embeddings` before a stage lengthens it."""
     vocab_size: Annotated[int, Field(ge=1)] | None = None
     """Rows of the embedding. None: the tokenizer's largest id + 1, rounded up to a multiple of 64."""
-    rope_theta: float = 10_000.0
+    rope_theta: Positive = 10_000.0
     rope_scaling: RopeScaling | None = None
-    norm_eps: float = 1e-5
+    norm_eps: Positive = 1e-5
     tied: bool = True
 
     @model_validator(mode="after")
@@ -125,15 +136,15 @@ class OptimizerSpec(_Strict):
     """AdamW, or Muon for the matrices of the blocks and AdamW for the rest."""
 
     name: Literal["adamw", "muon"] = "adamw"
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.1
+    betas: tuple[Momentum, Momentum] = (0.9, 0.95)
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.1
     """Of matrices; vectors (norms, biases) are never decayed."""
-    clip: float = 1.0
+    clip: NotNegative = 1.0
     """Largest norm of the whole gradient; 0 clips nothing."""
-    muon_lr: float = 1.0
+    muon_lr: Positive = 1.0
     """Muon's learning rate over AdamW's."""
-    momentum: float = 0.95
+    momentum: Momentum = 0.95
     """Muon's."""
 
 
@@ -154,16 +165,16 @@ class LossSpec(_Strict):
     """What a stage minimises."""
 
     name: Literal["next_token", "dpo"] = "next_token"
-    beta: float = 0.1
+    beta: Positive = 0.1
     """dpo: strength of the pull to the reference."""
-    nll: float = 0.0
+    nll: NotNegative = 0.0
     """dpo: weight of the chosen answer's negative log-likelihood a token (Llama 3.1: 0.2)."""
 
 
 class GateSpec(_Strict):
     """What must hold at the end of a stage before the next begins (Llama 3.1's context steps)."""
 
-    recovered: float | None = None
+    recovered: Positive | None = None
     """Held-out loss at the run's first sequence length may be at most this factor of what it was before the stage."""
     needle: Share | None = None
     """Share of needles in a haystack of the stage's length that must be found (more likely than the alternatives)."""
@@ -173,8 +184,8 @@ class GateSpec(_Strict):
 class RopeChange(_Strict):
     """What a stage does to the rotary base when it lengthens the context."""
 
-    theta: float | None = None
-    factor: float = 1.0
+    theta: Positive | None = None
+    factor: Positive = 1.0
     """Instead of `theta`: times what it was."""
 
 
@@ -187,8 +198,8 @@ class StageSpec(_Strict):
     """Shares of targets by source, normalised; a ramp of them is a mix schedule."""
     tokens: Amount | None = None
     """Targets of the stage; or `passes` over its sources."""
-    passes: Annotated[float, Field(gt=0)] | None = None
-    max_passes: Annotated[float, Field(gt=0)] = 4.0
+    passes: Positive | None = None
+    max_passes: Positive = 4.0
     """How often a document may be repeated within the stage."""
     seq_len: Ramp = ((0, 1024),)
     """Input positions of a row."""
@@ -205,6 +216,15 @@ class StageSpec(_Strict):
     def _one_length(self) -> "StageSpec":
         if (self.tokens is None) == (self.passes is None):
             raise ValueError(f"stage {self.name!r} wants either tokens or passes, not {self.tokens!r}, {self.passes!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _warm_in_time(self) -> "StageSpec":
+        if self.tokens is not None and self.lr.warmup > self.tokens:
+            raise ValueError(
+                f"stage {self.name!r} ends after {self.tokens:,} targets, in the midst of lr.warmup, "
+                f"{self.lr.warmup:,}; shorten the warmup"
+            )
         return self
 
 

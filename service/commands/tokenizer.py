@@ -30,7 +30,7 @@ def add(commands: Any, name: str) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     train = actions.add_parser("train", help="train a byte-level BPE", description="Trains a byte-level BPE.")
     train.add_argument(
-        "--vocab-size", type=amount, default=50_304, metavar="N", help="ids, special ones included (default 50304)"
+        "--vocab-size", type=vocab_size, default=50_304, metavar="N", help="ids, special ones included (default 50304)"
     )
     train.add_argument("--output", required=True, type=Path, metavar="DIR")
     report = actions.add_parser("report", help="bytes a token, by language", description="Bytes a token by language.")
@@ -75,3 +75,12 @@ def amount(text: str) -> int:
         return TypeAdapter(Amount).validate_python(text)
     except ValidationError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no amount; give a number such as 100000 or 100k") from error
+
+
+def vocab_size(text: str) -> int:
+    """As many ids as a tokenizer of ours may have."""
+    wanted = amount(text)
+    try:
+        return TokenizerSpec(vocab_size=wanted).vocab_size
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(f"{text} ids can't be: {error.errors()[0]['msg']}") from error

@@ -257,6 +257,18 @@ def test_tokenizer(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
     assert any(line.split()[:1] == ["ko"] for line in table.out.splitlines())
 
 
+@pytest.mark.parametrize(("size", "bound"), [("250000", "less than or equal to 200000"), ("10", "equal to 272")])
+def test_sizes_no_vocabulary_has(
+    gristmill: Gristmill, capfd: pytest.CaptureFixture[str], tmp_path: Path, size: str, bound: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        gristmill("tokenizer", "train", "--data", tmp_path, "--vocab-size", size, "--output", tmp_path / "t")
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert caught.value.code == Exit.USAGE
+    assert f"argument --vocab-size: {size} ids can't be: Input should be " in last
+    assert last.endswith(bound)
+
+
 def test_tokenize(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
     """The folder that a training finds."""
     command = ("tokenize", tiny.data, "--tokenizer", tiny.output / "tokenizer/tokenizer.json", "--segments")
@@ -310,6 +322,11 @@ def test_ablate(gristmill: Gristmill, tiny: Made, texts: Path, tmp_path: Path, m
 BAD: dict[str, tuple[str, Exit, str]] = {
     "recipe": ("train gpt3 --data {data} --output {out}", Exit.USAGE, "has no trainer recipe 'gpt3'; it has gpt2-124m"),
     "setting": ("train {mine} --set model.depth=3 --output {out}", Exit.USAGE, "model.depth = 3: Extra inputs are not"),
+    "optimizer": (
+        "train {mine} --data {data} --output {out} --set optimizer.betas=[1.5,2]",
+        Exit.USAGE,
+        "tiny: optimizer.betas.0 = 1.5: Input should be less than 1",
+    ),
     "no_output": ("train {mine} --data {data}", Exit.USAGE, "--output DIR is missing"),
     "no_data": ("train {mine} --output {out}", Exit.USAGE, "source 'web' of the recipe has no data; give --data DIR"),
     "unused": ("train {mine} --data {data} --data a=b --output {out}", Exit.USAGE, "reads --data a=b; they read one"),

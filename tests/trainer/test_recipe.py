@@ -55,6 +55,16 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "heads": ("model.heads=5", "r: model = "),
     "ramp": ("stages.core.seq_len=[[5, 32]]", "r: stages.0.seq_len = "),
     "mix": ("stages.core.mix={bran: 1}", "r: the file = "),
+    "warmup": ("stages.core.lr.warmup=3M", "r: stages.0 = "),
+    "eps": ("optimizer.eps=-3", "r: optimizer.eps = -3: Input should be greater than 0"),
+    "betas": ("optimizer.betas=[1.5, 2]", "r: optimizer.betas.0 = 1.5: Input should be less than 1"),
+    "clip": ("optimizer.clip=-1", "r: optimizer.clip = -1: Input should be greater than or equal to 0"),
+    "not_finite": ("optimizer.weight_decay=.nan", "r: optimizer.weight_decay = nan: "),
+    "momentum": ("optimizer.momentum=1", "r: optimizer.momentum = 1: Input should be less than 1"),
+    "rope_change": ("stages.core.rope.factor=0", "r: stages.0.rope.factor = 0: Input should be greater than 0"),
+    "rope_scaling": ("model.rope_scaling.factor=0", "r: model.rope_scaling.factor = 0: Input should be greater than 0"),
+    "rope_band": ("model.rope_scaling.low_freq_factor=4", "r: model.rope_scaling = "),
+    "beta": ("stages.core.loss.beta=0", "r: stages.0.loss.beta = 0: Input should be greater than 0"),
     "both_lengths": ("stages.core.passes=1", "r: stages.0 = "),
 }
 
@@ -64,6 +74,16 @@ def test_mistakes_name_their_place(setting: str, words: str) -> None:
     with pytest.raises(PipelinesError) as caught:
         change("r", SPEC, [setting])
     assert str(caught.value).startswith(words)
+
+
+def test_a_warmup_may_take_the_whole_stage() -> None:
+    assert change("r", SPEC, ["stages.core.lr.warmup=2.5M"]).stages[0].lr.warmup == 2_500_000
+    with pytest.raises(
+        RecipeError, match=r"stage 'core' ends after 2,500,000 targets, in the midst of lr\.warmup, 2,500"
+    ):
+        change("r", SPEC, ["stages.core.lr.warmup=2500001"])
+    by_passes = ["stages.core.tokens=null", "stages.core.passes=1", "stages.core.lr.warmup=3M"]
+    assert change("r", SPEC, by_passes).stages[0].lr.warmup == 3_000_000
 
 
 def test_own_files(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.training import ModelSpec, RopeScaling
+from schemas.training import ModelSpec
 from trainer.errors import IntegrityError, TrainerError
 from trainer.model.shape import Shape
 
@@ -160,12 +160,12 @@ def _rotary(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     if kind != "llama3":
         raise _unfit(path, f"{key}.rope_type", kind, "a decoder's rotary positions are 'default' or 'llama3'")
     try:
-        rotary["rope_scaling"] = RopeScaling(
-            factor=found["factor"],
-            low_freq_factor=found["low_freq_factor"],
-            high_freq_factor=found["high_freq_factor"],
-            original_context=found.get("original_max_position_embeddings") or config["max_position_embeddings"],
-        )
+        rotary["rope_scaling"] = {
+            "factor": found["factor"],
+            "low_freq_factor": found["low_freq_factor"],
+            "high_freq_factor": found["high_freq_factor"],
+            "original_context": found.get("original_max_position_embeddings") or config["max_position_embeddings"],
+        }
     except KeyError as error:
         raise IntegrityError(f"{str(path)!r}: {key} of type 'llama3' lacks {error}; fetch the model again") from error
     return rotary

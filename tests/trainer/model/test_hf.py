@@ -315,6 +315,8 @@ def broken(folder: Path, kind: str) -> None:
         config.write_text(json.dumps(read | {"num_hidden_layers": "two"}))
     elif kind == "no factor":
         config.write_text(json.dumps(read | {"rope_scaling": {"rope_type": "llama3"}}))
+    elif kind == "a wrong factor":
+        config.write_text(json.dumps(read | {"rope_scaling": {**LLAMA3, "factor": 0}}))
     elif kind == "no weights":
         weights.unlink()
     elif kind == "cut":
@@ -340,6 +342,7 @@ def broken(folder: Path, kind: str) -> None:
         ("no size", "says nothing of ['vocab_size']"),
         ("a wrong size", "layers"),
         ("no factor", "lacks 'factor'"),
+        ("a wrong factor", "rope_scaling.factor: Input should be greater than 0, not 0"),
         ("no weights", "model.safetensors"),
         ("cut", "can't be read"),
         ("a tensor less", "no tensor 'model.norm.weight'"),
