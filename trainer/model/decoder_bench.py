@@ -1,71 +1,35 @@
-"""Tokens a second of forward and backward passes, ours against a plain GPT of the same shape, in turns within one run.
+"""Tokens a second of training steps, ours against nanoGPT's of the same shape, in turns within one run.
 
-    python -m trainer.model.decoder_bench [--layers 6 --dim 384 --heads 6 --vocab 50304 --rows 4 --seq 512]
-        [--threads 2] [--rounds 7]
+    python -m trainer.model.decoder_bench --nanogpt DIR [--layers 6 --dim 384 --heads 6 --vocab 50304 --rows 4
+        --seq 512] [--threads 2] [--rounds 7]
     python -m trainer.model.decoder_bench --gpu [--rows 8] [--rounds 20]
 
-On a CPU: GPT-2's family in float32, eager. The peer is written as nanoGPT is: one matrix for queries, keys and values,
-torch's SDPA, the exact GELU, tied embeddings, cross-entropy over the logits of all positions. On a GPU: a Llama of 1.1
-billion parameters, bf16 autocast over float32 weights, compiled, rows of 2,048 in one document and packed; model FLOPs
-utilisation counts 6N + 12LdT a token of 989e12 (an H100's or H200's dense bf16 peak), beside the rate of a plain matrix
-product of 8,192 cubed. Data: random ids, seed 0. Prints one JSON line, medians over rounds.
+On a CPU: GPT-2's family in float32, eager; a step is the forward and backward pass, clipping and AdamW. DIR is a
+checkout of https://github.com/karpathy/nanoGPT, whose `model.py` is run as it is, with biases and without dropout. On a
+GPU, ours alone without the optimizer: a Llama of 1.1 billion parameters, bf16 autocast over float32 weights, compiled,
+rows of 2,048 in one document and packed; model FLOPs utilisation counts 6N + 12LdT a token of 989e12 (an H100's or
+H200's dense bf16 peak), beside the rate of a plain matrix product of 8,192 cubed. Data: random ids, seed 0. Prints one
+JSON line, medians over rounds.
 """
 
 import argparse
+import importlib
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from schemas.training import ModelSpec
+from schemas.training import ModelSpec, OptimizerSpec
 from trainer.model.cross_entropy import cross_entropy
 from trainer.model.decoder import Decoder
+from trainer.optim.optimizer import Optimizer
 
 PEAK = 989e12
-
-
-class PlainBlock(nn.Module):
-    """A layer as nanoGPT has it."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2))
-        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.up, self.down = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[rows, seq, dim] -> the same."""
-        q, k, v = (
-            part.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
-            for part in self.qkv(self.norms[0](x)).split(x.shape[-1], dim=2)
-        )
-        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(y.transpose(1, 2).contiguous().view(x.shape))
-        return cast(Tensor, x + self.down(functional.gelu(self.up(self.norms[1](x)))))
-
-
-class PlainGpt(nn.Module):
-    """GPT-2 as nanoGPT has it."""
-
-    def __init__(self, spec: ModelSpec, vocab_size: int) -> None:
-        super().__init__()
-        self.tokens, self.places = nn.Embedding(vocab_size, spec.dim), nn.Embedding(spec.context, spec.dim)
-        self.blocks = nn.Sequential(*(PlainBlock(spec.dim, spec.heads) for _ in range(spec.layers)))
-        self.norm = nn.LayerNorm(spec.dim)
-        self.output = nn.Linear(spec.dim, vocab_size, bias=False)
-        self.output.weight = self.tokens.weight
-
-    def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss."""
-        x = self.tokens(tokens) + self.places(torch.arange(tokens.shape[1], device=tokens.device))
-        logits = self.output(self.norm(self.blocks(x)))
-        return functional.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1), ignore_index=-1)
 
 
 def our_step(model: nn.Module, output: Tensor, tokens: Tensor, documents: Tensor | None = None) -> None:
@@ -87,24 +51,24 @@ def seconds(work: Callable[[], object], *, synchronise: bool = False) -> float:
 
 
 def on_cpu(args: argparse.Namespace) -> dict[str, object]:
-    """Ours and the peer's, in turns."""
+    """Ours and nanoGPT's, in turns."""
     torch.set_num_threads(args.threads)
     spec = ModelSpec(family="gpt2", layers=args.layers, dim=args.dim, heads=args.heads, context=args.seq)
-    ours, peer = Decoder(spec, args.vocab), PlainGpt(spec, args.vocab)
+    ours, settings = Decoder(spec, args.vocab), OptimizerSpec(betas=(0.9, 0.95))
+    optimizer = Optimizer(ours, settings)
     tokens = torch.randint(0, args.vocab, (args.rows, args.seq), generator=torch.Generator().manual_seed(0))
 
-    def step_ours() -> None:
+    def step() -> None:
         ours.zero_grad(set_to_none=True)
         our_step(ours, ours.output_weight, tokens)
+        nn.utils.clip_grad_norm_(ours.parameters(), settings.clip)
+        optimizer.step(1e-4)
 
-    def step_peer() -> None:
-        peer.zero_grad(set_to_none=True)
-        torch.autograd.backward(peer(tokens, tokens))
-
-    times: dict[str, list[float]] = {"ours": [], "plain_gpt": []}
+    steps = {"ours": step, "nanogpt": nanogpt_step(args, tokens, settings)}
+    times: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(args.rounds + 1):
-        for name, step in (("ours", step_ours), ("plain_gpt", step_peer)):
-            took = seconds(step)
+        for name, one in steps.items():
+            took = seconds(one)
             if turn:
                 times[name].append(took)
     rates = {name: tokens.numel() / statistics.median(found) for name, found in times.items()}
@@ -113,8 +77,25 @@ def on_cpu(args: argparse.Namespace) -> dict[str, object]:
         "threads": args.threads,
         "parameters": ours.shape.parameters.total,
         "tokens_per_second": {name: round(rate, 1) for name, rate in rates.items()},
-        "ours_over_plain_gpt": round(statistics.median(b / a for a, b in zip(*times.values(), strict=True)), 3),
+        "ours_over_nanogpt": round(statistics.median(b / a for a, b in zip(*times.values(), strict=True)), 3),
     }
+
+
+def nanogpt_step(args: argparse.Namespace, tokens: Tensor, settings: OptimizerSpec) -> Callable[[], None]:
+    """A training step of nanoGPT's own model and optimizer on a batch."""
+    sys.path.insert(0, args.nanogpt)
+    theirs = importlib.import_module("model")
+    shape = {"n_layer": args.layers, "n_head": args.heads, "n_embd": args.dim, "dropout": 0.0, "bias": True}
+    model = theirs.GPT(theirs.GPTConfig(block_size=args.seq, vocab_size=args.vocab, **shape))
+    optimizer = model.configure_optimizers(settings.weight_decay, 1e-4, settings.betas, "cpu")
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(model(tokens, tokens)[1])
+        nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        optimizer.step()
+
+    return step
 
 
 def on_gpu(args: argparse.Namespace) -> dict[str, object]:
@@ -151,7 +132,9 @@ def on_gpu(args: argparse.Namespace) -> dict[str, object]:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--gpu", action="store_true")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--gpu", action="store_true")
+    what.add_argument("--nanogpt", metavar="DIR")
     for name, default in (("layers", 6), ("dim", 384), ("heads", 6), ("vocab", 50_304), ("rows", 4), ("seq", 512)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--threads", type=int, default=2)
