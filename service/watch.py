@@ -76,7 +76,7 @@ class Watch:
             parts.append(f"{clock(max(total - row.tokens, 0) / rate)} left")
         if timing.get("mfu") is not None:
             parts.append(f"MFU {timing['mfu']:.1%}")
-        if timing:
+        if timing.get("data_wait_p99") is not None:
             parts.append(f"data wait p99 {1000 * timing['data_wait_p99']:.1f} ms")
         self._show(row.stage, min(row.tokens / max(total, 1), 1.0), " · ".join(parts))
 

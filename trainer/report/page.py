@@ -84,7 +84,7 @@ def _curves(metrics: Sequence[dict[str, Any]], timing: Sequence[dict[str, Any]])
         curve("MFU", "share of the device's peak, 6N + 12LdT a token", when, timed("mfu", 100), "{:.1f} %"),
         curve("Data wait, p99", "milliseconds a step, the slowest rank", when, timed("data_wait_p99", 1000), "{:,.2f}"),
         curve("Queue depth", "steps that lie ready", when, timed("queue_depth"), "{:,.0f}"),
-        curve("Control ratio", "cost of feeding: 1 - speed / speed of one cached batch", when, timed("control_ratio")),
+        curve("Control ratio", "cost of feeding: share of the time waited for data", when, timed("control_ratio")),
     ]
 
 
@@ -99,5 +99,11 @@ def _figures(timing: Sequence[dict[str, Any]]) -> dict[str, float | None]:
         "mfu": sum(row["mfu"] * row["seconds"] for row in known) / sum(row["seconds"] for row in known)
         if known
         else None,
-        "data_wait_max": max((row["data_wait_max"] for row in timing), default=None),
+        "data_wait_max": _largest(timing, "data_wait_max"),
+        "data_fill": _largest(timing, "data_fill"),
     }
+
+
+def _largest(timing: Sequence[dict[str, Any]], key: str) -> float | None:
+    found = (row.get(key) for row in timing)  # rows that an older version wrote lack the newest figures
+    return max((value for value in found if value is not None), default=None)

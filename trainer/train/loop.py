@@ -6,10 +6,9 @@ rank; gradients, sums and counts add up over ranks; then, once, all is divided b
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Literal, NoReturn
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from trainer.batch import Batch, Source, Step
 from trainer.errors import TrainingFailedError
 from trainer.optim.schedule import learning_rate
 from trainer.train.board import Board
+from trainer.train.guards import not_finite
 from trainer.train.metrics import JsonLines, Row
 from trainer.train.precision import autocast
 from trainer.train.ranks import Ranks
@@ -65,9 +65,10 @@ class Loop:
     started: int = field(init=False)
     _saved: int = field(init=False)
     """The step of the newest checkpoint."""
+    _saved_tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self._saved = self.training.progress.step
+        self._saved, self._saved_tokens = self.training.progress.step, self.training.progress.tokens
         self.started = self._saved + 1
 
     def train(self, stage: Stage) -> bool:
@@ -77,31 +78,26 @@ class Loop:
           False where it was stopped before by a signal; the checkpoint stands, and the same stage goes on later.
 
         Raises:
-          TrainingFailedError: Losses or gradients stay not finite, the source breaks its plan, or the last checkpoint
-            can't be written.
+          TrainingFailedError: Losses, gradients or weights are not finite, the source breaks its plan, or the last
+            checkpoint can't be written.
         """
         at = self.training.progress
         steps = stage.source.steps(at.source, self.ranks.rank, self.ranks.world, stage.micro_rows)
-        lengths: Counter[int] = Counter()
         for step in self.clock.waited(steps):
-            lengths[step.seq_len] += 1
             lr = learning_rate(stage.lr, at.stage_targets + step.targets / 2, stage.source.total_targets)
-            # at the second step of a length: the first one may compile
-            stopping = self._step(stage, step, lr, control=lengths[step.seq_len] == 2)
-            if at.tokens // self.checkpoint_every > (at.tokens - step.targets) // self.checkpoint_every:
-                self._save()
+            stopping = self._step(stage, step, lr)
+            if self._due:
+                self._save(stage)
             if stopping:
-                self._save(wait=True)
+                self._save(stage, wait=True)
                 return False
         self.clock.write(at.step)
-        self._save(wait=True)
+        self._save(stage, wait=True)
         return True
 
-    def _step(self, stage: Stage, step: Step, lr: float, control: bool) -> bool:
+    def _step(self, stage: Stage, step: Step, lr: float) -> bool:
         """One step; whether any rank was asked to stop."""
         training, at = self.training, self.training.progress
-        if control:
-            self._control(stage, step)
         parts, (total, count, targets, tokens, stopping, norm) = self._gradients(stage, step.batches)
         at.step, at.tokens, at.stage_targets = at.step + 1, at.tokens + step.targets, at.stage_targets + step.targets
         at.source = step.state
@@ -112,16 +108,20 @@ class Loop:
             )
         loss, norm = (total / count, norm / count) if count else (math.nan, math.nan)
         if training.guards.judge(at.step, stage.name, loss, norm):
-            with self.clock.applying(step.seq_len, control):
-                clip = training.spec.clip
-                training.gradients.scale((clip / norm if 0 < clip < norm else 1.0) / count)
-                training.optimizer.step(lr)
-                if training.average:
-                    training.average.update()
-        elif training.guards.exhausted:
-            self._fail(stage, step, parts)
+            clip = training.spec.clip
+            training.gradients.scale((clip / norm if 0 < clip < norm else 1.0) / count)
+            training.optimizer.step(lr)
+            if training.average:
+                training.average.update()
         self.clock.stepped(at.step, step.seq_len, int(tokens))
         self._record(stage, step, lr, loss, norm)
+        if training.guards.exhausted:
+            rows = self._not_finite_rows(stage, step, parts)
+            self._fail(
+                stage,
+                f"{training.guards.decisions[-1].reason} in {training.guards.not_finite} steps in a row, none of which "
+                f"moved the weights; last in {rows}, behind which the source is at {dict(step.state)!r}",
+            )
         return stopping > 0
 
     def _gradients(self, stage: Stage, batches: Sequence[Batch]) -> tuple[list[Tensor], list[float]]:
@@ -150,14 +150,6 @@ class Loop:
         sums = total.detach(), count, batch.weights.sum(dtype=torch.float64), (batch.documents >= 0).sum()
         return torch.stack([value.double() for value in sums])
 
-    def _control(self, stage: Stage, step: Step) -> None:
-        """Times the gradient of the step's batches where they lie on the device already; it is forgotten."""
-        with self.clock.measuring():
-            held = [batch.to(self.ranks.device) for batch in step.batches]
-            with self.clock.control_of(step.seq_len):
-                _, found = self._gradients(stage, held)
-            self.clock.control_tokens[step.seq_len] = int(found[3])
-
     def _record(self, stage: Stage, step: Step, lr: float, loss: float, norm: float) -> None:
         at = self.training.progress
         known = loss if math.isfinite(loss) else None
@@ -171,28 +163,37 @@ class Loop:
         if self.ranks.first:
             self.tell(row)
 
-    def _save(self, wait: bool = False) -> None:
+    @property
+    def _due(self) -> bool:
+        """Whether a checkpoint is due; it is put off while steps are not finite, since the weights may be why."""
+        tokens, every = self.training.progress.tokens, self.checkpoint_every
+        return tokens // every > self._saved_tokens // every and not self.training.guards.not_finite
+
+    def _save(self, stage: Stage, wait: bool = False) -> None:
         """Begins a checkpoint, unless this step has one. A stage's last one, and one before a stop, must succeed."""
-        at = self.training.progress
-        if self.writer and at.step > self._saved:
-            if self.metrics:
-                self.metrics.sync()
-            self.writer.save(at.step, self.training.tensors(), self.training.state())
-        self._saved = at.step
+        training, at = self.training, self.training.progress
+        if at.step > self._saved:
+            tensors = training.tensors()
+            if broken := not_finite(tensors):  # on every rank: the weights are the same
+                self._fail(stage, f"the step has made {broken[0]!r} not finite, {len(broken)} tensors in all")
+            if self.writer:
+                if self.metrics:
+                    self.metrics.sync()
+                self.writer.save(at.step, tensors, training.state(), training.guards.proven(at.step))
+        self._saved, self._saved_tokens = at.step, at.tokens
         if self.writer and wait:
             self.writer.finish()
 
-    def _fail(self, stage: Stage, step: Step, parts: list[Tensor]) -> None:
-        """Says which rows, and where to go on from."""
-        rows = self._not_finite_rows(stage, step, parts)
-        if self.writer:
-            self.writer.wait()
-        guards, last = self.training.guards, self.writer.last if self.writer else None
+    def _fail(self, stage: Stage, what: str) -> NoReturn:
+        """Ends the run where the same command can go on from: at weights that a later step found good."""
+        step, clip = self.training.progress.step, self.training.spec.clip
+        good = self.writer.fall_back(self.training.guards.proven(step)) if self.writer else None
+        last = self.ranks.share_object(good)
+        where = f"goes on from the last good checkpoint, {last}" if last else "begins anew: no good checkpoint stands"
         raise TrainingFailedError(
-            f"stage {stage.name!r}, step {self.training.progress.step}: {guards.decisions[-1].reason} in "
-            f"{guards.not_finite} steps in a row, none of which moved the weights; last in {rows}, behind which the "
-            f"source is at {dict(step.state)!r}; the last good checkpoint is {last or 'none'}; look at these rows, or "
-            "lower the learning rate"
+            f"stage {stage.name!r}, step {step}: {what}; the same command {where}; if the data is sound, give it with "
+            f"--set of a lower stages.{stage.name}.lr.from, now {stage.lr.start:g}, or of a lower optimizer.clip, now "
+            f"{clip:g}{'' if clip else ', which clips nothing'}"
         )
 
     def _not_finite_rows(self, stage: Stage, step: Step, parts: list[Tensor]) -> str:
