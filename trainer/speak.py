@@ -9,8 +9,6 @@ from trainer.errors import TrainerError
 from trainer.model.generate import generate
 from trainer.trained import Trained
 
-_TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>")
-"""Tokens that end a turn in the templates of Qwen and ours, Llama 3, and Gemma."""
 _HALF = "\N{REPLACEMENT CHARACTER}"
 """What an unfinished character decodes to."""
 
@@ -41,7 +39,6 @@ class Speaker:
                 f"the prompt takes {len(prompt)} tokens, the model's context holds {decoder.spec.context} with the "
                 "answer; ask something shorter"
             )
-        ends = {tokenizer.eos_id, *(tokenizer.special[name] for name in _TURN_ENDS if name in tokenizer.special)}
         numbers = generate(
             decoder,
             prompt,
@@ -49,7 +46,7 @@ class Speaker:
             temperature=self.temperature,
             top_p=self.top_p,
             seed=self.seed,
-            stop_ids=ends,
+            stop_ids=tokenizer.end_ids,
             vocabulary=tokenizer.largest_id + 1,  # the embedding may have more rows, which were never trained
         )
         ids: list[int] = []

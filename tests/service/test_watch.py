@@ -35,7 +35,7 @@ def test_plain_lines_now_and_then(screen: tuple[Watch, io.StringIO], monkeypatch
         watch.tokenized(Progress(0, 3, 0, 0))
         at(monkeypatch, 2)
         watch.tokenized(Progress(2, 3, 10, 5000))
-        watch.row(row(1, 1000), {}, 10_000)
+        watch.row(row(1, 1000), {"mfu": None, "data_wait_p99": None}, 10_000)
         at(monkeypatch, 4)
         watch.row(row(2, 2000), {}, 10_000)
         at(monkeypatch, 22)

@@ -79,7 +79,10 @@ def export(decoder: Decoder, tokenizer: Tokenizer | None, folder: Path) -> None:
         raise TrainerError(
             f"no model can be written to {str(folder)!r}: {error}; make room, or give another"
         ) from error
-    _write(folder / GENERATION, {key: value for key, value in ids.items() if value is not None})
+    generation: dict[str, Any] = {key: value for key, value in ids.items() if value is not None}
+    if tokenizer is not None and len(tokenizer.end_ids) > 1:
+        generation["eos_token_id"] = list(tokenizer.end_ids)  # `generate` stops at any of them
+    _write(folder / GENERATION, generation)
     _write(folder / CONFIG, config | ids)
 
 

@@ -11,6 +11,9 @@ SPECIAL = (EOS, START, END, PAD, "<think>", "</think>", *(f"<|reserved_{i}|>" fo
 KNOWN_EOS = (EOS, "<|end_of_text|>", "</s>", "<eos>")
 """What ends a document in tokenizers that say it nowhere: GPT-2's and Qwen's, Llama 3's, Llama 2's, Gemma's."""
 
+TURN_ENDS = (END, "<|eot_id|>", "<end_of_turn>")
+"""What ends a turn in the chat templates of Qwen and ours, Llama 3, and Gemma."""
+
 CHATML = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' }}"

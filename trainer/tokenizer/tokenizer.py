@@ -26,7 +26,7 @@ from storage.errors import MissingError
 from storage.paths import join, open_read
 from trainer.errors import TrainerError
 from trainer.tokenizer import qwen2
-from trainer.tokenizer.special import CHATML, END, KNOWN_EOS, PAD, START
+from trainer.tokenizer.special import CHATML, END, KNOWN_EOS, PAD, START, TURN_ENDS
 
 Ids = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -52,6 +52,7 @@ class Tokenizer:
       sha256: of `json`.
       bos_id: what the tokenizer itself puts before a text, None where that is nothing.
       eos_id: what ends a document.
+      end_ids: what ends an answer: `eos_id`, then tokens that end a turn in a chat, as far as there are any.
       pad_id: None where none is named.
       largest_id: added tokens included.
       dtype: uint16 where every id fits, else uint32.
@@ -88,6 +89,8 @@ class Tokenizer:
         if "eos_token" not in self.names:
             self.names["eos_token"] = self._guess_eos()
         self.eos_id = self._id("eos_token", self.names["eos_token"])
+        turns = (self.special[name] for name in TURN_ENDS if name in self.special)
+        self.end_ids = tuple(dict.fromkeys((self.eos_id, *turns)))
         self.bos_id = self._added_before()
         self.pad_id = self._pad()
         self._keeps_text_apart()

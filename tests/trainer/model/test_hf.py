@@ -17,12 +17,14 @@ from transformers.models.qwen2 import modeling_qwen2
 
 from schemas.training import ModelSpec, RopeScaling, TokenizerSpec
 from tests.trainer.model.randomised import SPECS, VOCAB, randomised, tokens
+from tests.trainer.tokenizer.lookalikes import MAKERS, NAMES
 from trainer.errors import IntegrityError, TrainerError
 from trainer.model import hf
 from trainer.model.cross_entropy import cross_entropy
 from trainer.model.decoder import Decoder
 from trainer.tokenizer import bpe
 from trainer.tokenizer.tokenizer import Tokenizer
+from trainer.trained import open_trained
 
 LENGTH = 96
 """Past every window of SPECS: contexts of 24, an original context of 32."""
@@ -237,13 +239,49 @@ def test_the_tokenizer_goes_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
     hf.export(decoder, tokenizer, folder)
     model = opened(folder, torch.float32)
-    for config in (model.config, model.generation_config):
-        found = (config.bos_token_id, config.eos_token_id, config.pad_token_id)
-        assert found == (None, tokenizer.eos_id, tokenizer.pad_id)
+    ends = [tokenizer.eos_id, tokenizer.special["<|im_end|>"]]
+    for config, eos in ((model.config, tokenizer.eos_id), (model.generation_config, ends)):
+        assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (None, eos, tokenizer.pad_id)
     assert transformers.AutoTokenizer.from_pretrained(folder)(texts[0])["input_ids"] == tokenizer.encode(texts[0])
     assert {path.name for path in folder.iterdir()} == {
         hf.CONFIG, hf.WEIGHTS, hf.GENERATION, "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
+
+
+def saying(number: int, vocab_size: int) -> Decoder:
+    """A model that follows anything with one id: its last norm gives the same hidden state everywhere."""
+    decoder = Decoder(ModelSpec(family="gpt2", layers=1, dim=8, heads=2, context=32, tied=False), vocab_size)
+    with torch.no_grad():
+        decoder.norm.weight.zero_()
+        decoder.norm.bias.fill_(1.0)
+        decoder.output_weight.zero_()
+        decoder.output_weight[number] = 1.0
+    return decoder
+
+
+@pytest.mark.parametrize(
+    ("name", "turn_end"),
+    [("ours", "<|im_end|>"), ("qwen2", "<|im_end|>"), ("llama3", "<|eot_id|>"), ("gemma", "<end_of_turn>")],
+)
+def test_transformers_stops_at_the_end_of_a_turn(name: str, turn_end: str, tmp_path: Path) -> None:
+    tokenizer = Tokenizer(MAKERS[name](), {"eos_token": eos} if (eos := NAMES[name].get("eos_token")) else {})
+    for end in (tokenizer.special[turn_end], tokenizer.eos_id):
+        hf.export(saying(end, tokenizer.largest_id + 1), tokenizer, tmp_path)
+        model = opened(tmp_path, torch.float32)
+        assert model.generation_config.eos_token_id == [tokenizer.eos_id, tokenizer.special[turn_end]]
+        prompt = tokenizer.encode("The cat")
+        said = model.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=5)
+        assert said[0].tolist() == [*prompt, end]
+    again = open_trained(tmp_path)
+    assert (again.tokenizer.eos_id, again.tokenizer.end_ids) == (tokenizer.eos_id, tokenizer.end_ids)
+
+
+def test_a_tokenizer_without_turns_gives_a_single_end(tmp_path: Path) -> None:
+    bare = MAKERS["llama3"]().replace(b"<|eot_id|>", b"<|other|>")
+    tokenizer = Tokenizer(bare, {"eos_token": "<|end_of_text|>"})
+    hf.export(saying(5, tokenizer.largest_id + 1), tokenizer, tmp_path)
+    assert opened(tmp_path, torch.float32).generation_config.eos_token_id == tokenizer.eos_id
+    assert tokenizer.end_ids == (tokenizer.eos_id,)
 
 
 def test_a_lengthened_model_is_exported_as_it_is(tmp_path: Path) -> None:
