@@ -15,7 +15,7 @@ from curation.steps import Level, Step, cut_levels, library_versions, misplaced
 from schemas.manifest import Manifest, StageEntry
 from schemas.recipe import PipelineSpec, Publish, Sample, StageSpec
 from schemas.stage import Stage
-from storage.pipelines import PipelinesError, explain, find, parse, value_of
+from storage.pipelines import PipelinesError, explain, find, pick, value_of
 from text.words import UNICODE, segmenter
 
 
@@ -102,13 +102,10 @@ def load(reference: str) -> tuple[str, PipelineSpec]:
     """Finds a pipeline by name in our own file, or as `FILE.yaml#name` in the user's.
 
     Raises:
-      PipelinesError: no such file or pipeline, or a file that does not validate; it says where and what is allowed.
+      PipelinesError: no such file or pipeline, or an entry that does not validate; it says where and what is allowed.
     """
     path, name = find(reference)
-    parsed = parse(path)
-    if name not in parsed.curation:
-        raise RecipeError(f"{path} has no pipeline {name!r}; it has {', '.join(parsed.curation) or 'none'}")
-    return name, parsed.curation[name]
+    return name, pick(path, "curation", name).curation[name]
 
 
 def resolve(

@@ -1,13 +1,15 @@
 """pipelines.yaml on disk: found, read without doubt (no key twice) and validated, for curation and trainer alike."""
 
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 import schemas
 from schemas.recipe import PipelineFile
+
+_WORDS = {"curation": "pipeline", "training": "trainer recipe"}
 
 
 class PipelinesError(ValueError):
@@ -52,14 +54,43 @@ def parse(path: Path) -> PipelineFile:
     Raises:
       PipelinesError: the file is missing, is no YAML, or holds an unknown key or a wrong value.
     """
+    return _validated(path, _read(path))
+
+
+def pick(path: Path, kind: Literal["curation", "training"], name: str) -> PipelineFile:
+    """The file with one entry alone; what is wrong in the others, or unknown to this version, is no matter.
+
+    Raises:
+      PipelinesError: the file is missing, is no YAML or has no such entry, or the entry holds what it may not.
+    """
+    raw = _read(path)
+    found = _validated(path, _alone(raw, kind, name) if isinstance(raw, dict) else raw)
+    if name not in getattr(found, kind):
+        names = ", ".join(map(str, raw.get(kind, ()))) or "none"
+        raise PipelinesError(f"{path} has no {_WORDS[kind]} {name!r}; it has {names}")
+    return found
+
+
+def _alone(raw: dict[Any, Any], kind: str, name: str) -> dict[Any, Any]:
+    """Without the other entries; keys that are no kind stay, and are told."""
+    entries = raw.get(kind, {})
+    if isinstance(entries, dict):
+        entries = {key: entry for key, entry in entries.items() if key == name}
+    return {key: value for key, value in raw.items() if key not in _WORDS} | {kind: entries}
+
+
+def _read(path: Path) -> Any:
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Unambiguous)  # noqa: S506 (a safe loader)
+        return yaml.load(path.read_text(encoding="utf-8"), _Unambiguous) or {}  # noqa: S506 (a safe loader)
     except OSError as error:
         raise PipelinesError(f"the pipelines file {str(path)!r} can't be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PipelinesError(f"the pipelines file {str(path)!r} is no YAML: {' '.join(str(error).split())}") from error
+
+
+def _validated(path: Path, raw: Any) -> PipelineFile:
     try:
-        return PipelineFile.model_validate(raw or {})
+        return PipelineFile.model_validate(raw)
     except ValidationError as error:
         raise PipelinesError(f"{path}: {explain(error)}") from error
 

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from schemas.training import TrainingSpec
-from storage.pipelines import PipelinesError, explain, find, parse, value_of
+from storage.pipelines import PipelinesError, explain, find, pick, value_of
 
 
 class RecipeError(PipelinesError):
@@ -24,10 +24,7 @@ def load(reference: str, settings: Sequence[str] = ()) -> tuple[str, TrainingSpe
       PipelinesError: no such file, recipe or key, or a value of the wrong kind; it says where and what is allowed.
     """
     path, name = find(reference)
-    recipes = parse(path).training
-    if name not in recipes:
-        raise RecipeError(f"{path} has no trainer recipe {name!r}; it has {', '.join(recipes) or 'none'}")
-    return name, change(name, recipes[name], settings)
+    return name, change(name, pick(path, "training", name).training[name], settings)
 
 
 def change(name: str, spec: TrainingSpec, settings: Sequence[str]) -> TrainingSpec:

@@ -210,6 +210,13 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     assert [step.stage for step in recipe.steps] == [Extract(), GopherQuality(min_words=9)]
 
 
+def test_only_the_pipeline_that_is_asked_for_is_judged(tmp_path: Path) -> None:
+    path = write(tmp_path, "curation:\n  typo: {stages: pii}\n  ok: {stages: [pii]}\ntraining: {x: {modle: 1}}\n")
+    assert [stage.name for stage in load(f"{path}#ok")[1].stages] == ["pii"]
+    with pytest.raises(PipelinesError, match=r"curation\.typo\.stages = 'pii'"):
+        load(f"{path}#typo")
+
+
 FILES = {
     "no_name": ("curation: {a: {stages: [pii]}}", "{path}", "{path!r} names a file; say which of its entries to "),
     "no_such_name": ("curation: {a: {stages: [pii]}}", "{path}#b", "{path} has no pipeline 'b'; it has a"),
@@ -242,6 +249,10 @@ FILES = {
         "curation: {a: {stages: [pii: {emails: [], emails: []}]}}", "{path}#a",
         "the pipelines file {path!r} is no YAML: the key 'emails' stands twice in ",
     ),
+    "unknown_kind": (
+        "curations: {}", "{path}#a", "{path}: curations = {{}}: Extra inputs are not permitted; allowed are curation, "
+    ),
+    "kind_no_mapping": ("curation: [pii]", "{path}#a", "{path}: curation = ['pii']: Input should be a valid dict"),
     "no_mapping": ("[1, 2]", "{path}#a", "{path}: the file = [1, 2]: "),
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """pipelines.yaml's trainer recipes: each one is whole, settings land where they say, mistakes name their place."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -89,8 +90,20 @@ def test_a_warmup_may_take_the_whole_stage() -> None:
 def test_own_files(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("training: {}", encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"has no trainer recipe 'a'; it has none"):
+    with pytest.raises(PipelinesError, match=r"has no trainer recipe 'a'; it has none"):
         load(f"{path}#a")
+
+
+def test_only_the_recipe_that_is_asked_for_is_judged(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    ok = SPEC.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    typo = {**ok, "model": {**ok["model"], "family": "lama"}}
+    path.write_text(json.dumps({"training": {"typo": typo, "ok": ok}, "curation": {"a": 5}}), encoding="utf-8")
+    assert load(f"{path}#ok") == ("ok", SPEC)
+    with pytest.raises(PipelinesError, match=r"training\.typo\.model\.family = 'lama'"):
+        load(f"{path}#typo")
+    with pytest.raises(PipelinesError, match=r"has no trainer recipe 'b'; it has typo, ok$"):
+        load(f"{path}#b")
 
 
 NAMES = (
