@@ -4,6 +4,7 @@
   tensors/         torch.distributed.checkpoint: `model/NAME`, `optimizer/WHAT/NAME`, `average/NAME`, `reference/NAME`
   state.json       everything else: progress, the source's state, guards, decisions; nothing of any single rank
   checkpoint.json  the marker, written last: sha256 and size of every other file
+  good             empty, where a run that failed fell back to this one: later steps had found its weights good
 It is written under a temporary name and renamed. As it holds no rank's own part, any number of ranks may go on from it.
 The tensors' index is a pickle of torch's: give no checkpoint that you don't trust to `--init`.
 """
@@ -34,6 +35,7 @@ from trainer.errors import IntegrityError, TrainerError
 MARKER = "checkpoint.json"
 _STATE, _TENSORS = "state.json", "tensors"
 _FORMAT = 1
+_GOOD = "good"
 _NAME = re.compile(r"step-(\d{6,})")
 _TEMPORARY = ".tmp-"
 
@@ -158,10 +160,32 @@ def opened(path: Path) -> Checkpoint:
     return Checkpoint(path, step, json.loads((path / _STATE).read_bytes()))
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Removes all but the newest `keep`."""
-    for _, path in sorted(_finished(folder), reverse=True)[keep:]:
+def prune(folder: Path, keep: int, proven: int) -> None:
+    """Removes all but the newest `keep`, and but the newest that is no later than step `proven`."""
+    found = sorted(_finished(folder), reverse=True)
+    good = next((path for step, path in found if step <= proven), None)
+    for _, path in found[keep:]:
+        if path != good:
+            remove(path)
+
+
+def fall_back(folder: Path, proven: int) -> Path | None:
+    """Removes those whose weights may be ruined, newest first, down to the first that is good.
+
+    Args:
+      folder: `checkpoints/` of a run's output.
+      proven: The newest step whose weights are known to be good.
+
+    Returns:
+      The good one, None where none is left. It is marked, so that it stays however often the run fails behind it, on a
+      broken GPU say.
+    """
+    for step, path in sorted(_finished(folder), reverse=True):
+        if step <= proven or (path / _GOOD).exists():
+            (path / _GOOD).touch()
+            return path
         remove(path)
+    return None
 
 
 def sweep(folder: Path) -> None:

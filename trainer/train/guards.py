@@ -4,6 +4,9 @@ A loss or gradient that is not finite never does; several in a row end the run. 
 gradient is far larger too (an outlier batch) is passed over as well; a high loss alone (the mix has changed, say) is
 only noted. All ranks see the same global numbers, so all decide alike, and the history is part of the checkpoint, so
 that a resumed run decides as the unbroken one.
+
+What a step has made of the weights shows in the next: a loss may be finite, and its update ruin them. So weights are
+known to be good when a later step has found them so.
 """
 
 import dataclasses
@@ -12,6 +15,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import torch
+from torch import Tensor
 
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 _LEAST_SIGMA = 0.01  # of the median: what is flat has no spread to judge by
@@ -70,6 +76,14 @@ class Guards:
         """Whether training can't go on."""
         return self.not_finite > self.policy.max_skips
 
+    def proven(self, step: int) -> int:
+        """The newest step up to whose weights all are known to be good: with them a loss and gradient were finite.
+
+        Args:
+          step: The last one that was judged.
+        """
+        return step - self.not_finite - 1
+
     def judge(self, step: int, stage: str, loss: float, norm: float) -> bool:
         """Whether the step's gradient may move the weights."""
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -116,6 +130,18 @@ class Guards:
         self.decisions = [Decision.decode(decision) for decision in state["decisions"]]
         self.not_finite, self.spikes = state["not_finite"], state["spikes"]
         self.losses, self.norms = list(state["losses"]), list(state["norms"])
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of those that hold anything not finite; waits for the device once."""
+    largest = {
+        name: torch.linalg.vector_norm(tensor, math.inf)  # unlike a sum, it can't overflow
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point()
+    }
+    device = next(iter(largest.values())).device  # an optimizer counts its steps on the CPU
+    finite = torch.stack([norm.to(device, torch.float64) for norm in largest.values()]).isfinite().tolist()
+    return [name for name, good in zip(largest, finite, strict=True) if not good]
 
 
 def _finite(value: float) -> float | None:

@@ -2,7 +2,9 @@
 
 The weights are copied to the CPU at once (pinned where they lie on a GPU); hashing and writing happen in a thread. A
 checkpoint that can't be written, for want of room say, is told of and given up: training goes on, the last good one
-stands, and the next is tried when it is due. Only one at a stage's end or before a stop must succeed (`finish`).
+stands, and the next is tried when it is due. Only one at a stage's end or before a stop must succeed (`finish`). The
+newest whose weights a later step found good is never pruned: when training fails, it is what to go on from
+(`fall_back`).
 """
 
 from collections.abc import Callable, Mapping
@@ -41,11 +43,18 @@ class CheckpointWriter:
         self._running: Future[Path] | None = None
         checkpoint.sweep(folder)
 
-    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Takes a copy and returns; waits first where the one before is still being written."""
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], proven: int) -> None:
+        """Takes a copy and returns; waits first where the one before is still being written.
+
+        Args:
+          step: The last one done.
+          tensors: All there are.
+          state: Everything else, JSON-able.
+          proven: The newest step whose weights are known to be good.
+        """
         self.wait()
         self._copy(tensors)
-        self._running = self._thread.submit(self._write, step, dict(self._buffers), state)
+        self._running = self._thread.submit(self._write, step, dict(self._buffers), state, proven)
 
     def collect(self) -> None:
         """Notes how the one that was being written ended, if it did; costs nothing."""
@@ -76,12 +85,22 @@ class CheckpointWriter:
                 f"{self._failed}; {self._standing()}: free space and give the same command again"
             ) from self._failed
 
+    def fall_back(self, proven: int) -> Path | None:
+        """Removes what is newer than the newest good one, which is returned, if any.
+
+        Args:
+          proven: The newest step whose weights are known to be good.
+        """
+        self.wait()
+        self.last = checkpoint.fall_back(self.folder, proven)
+        return self.last
+
     def _standing(self) -> str:
         return f"the last good checkpoint is {self.last}" if self.last else "there is no checkpoint before it"
 
-    def _write(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
+    def _write(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], proven: int) -> Path:
         path = checkpoint.write(self.folder, step, tensors, state)
-        checkpoint.prune(self.folder, self._keep)
+        checkpoint.prune(self.folder, self._keep, proven)
         return path
 
     def _copy(self, tensors: Mapping[str, Tensor]) -> None:

@@ -122,7 +122,7 @@ def test_none_yet(tmp_path: Path) -> None:
 def test_pruned_to_the_newest(tmp_path: Path) -> None:
     for step in (9, 10, 100, 1_000_000, 20):
         checkpoint.write(tmp_path, step, tensors(), {})
-    checkpoint.prune(tmp_path, 3)
+    checkpoint.prune(tmp_path, 3, proven=99)
     assert names(tmp_path) == ["step-000020", "step-000100", "step-1000000"]
 
 
@@ -140,7 +140,7 @@ def test_killed_while_writing(tmp_path: Path) -> None:
         "folder = Path(sys.argv[1]); print('ready', flush=True)\n"
         "for step in range(1, 10**6):\n"
         "    checkpoint.write(folder, step, {'model/a': torch.full((1000, 200), float(step))}, {'n': step})\n"
-        "    checkpoint.prune(folder, 2)\n"
+        "    checkpoint.prune(folder, 2, step - 1)\n"
     )
     for delay in (0.3, 0.5):
         process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
@@ -161,7 +161,7 @@ def test_copies_at_once_and_writes_behind(tmp_path: Path) -> None:
     with CheckpointWriter(tmp_path, 3, fail) as writer:
         for step in (1, 2, 3):
             weight.fill_(step)
-            writer.save(step, {"model/a": weight}, {"n": step})
+            writer.save(step, {"model/a": weight}, {"n": step}, proven=step - 1)
             weight.fill_(99)
     for step in (1, 2, 3):
         found = checkpoint.opened(tmp_path / f"step-{step:06d}")

@@ -198,7 +198,8 @@ def test_gradient_alone_not_finite(tmp_path: Path) -> None:
 
     with pytest.raises(TrainingFailedError, match=r"gradient_not_finite in 4 steps in a row.*all 6 rows of the step"):
         run(tmp_path, [ListSource()], loss=bad)
-    assert [row.loss is None for row in rows(tmp_path)] == [False] * 3
+    assert [row.loss is None for row in rows(tmp_path)] == [False] * 4
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_losses_without_end_name_step_rows_and_checkpoint(tmp_path: Path) -> None:
@@ -211,7 +212,8 @@ def test_losses_without_end_name_step_rows_and_checkpoint(tmp_path: Path) -> Non
     last = sorted((tmp_path / "checkpoints").iterdir())[-1]
     assert "stage 's0', step 9: loss_not_finite in 3 steps in a row" in words
     assert "rows [4, 5] of the step's 6, behind which the source is at {'steps': 9}" in words
-    assert f"the last good checkpoint is {last}" in words
+    assert f"the same command goes on from the last good checkpoint, {last};" in words
+    assert [row.loss is None for row in rows(tmp_path)] == [False] * 6 + [True] * 3
 
 
 def test_decisions_are_replayed(tmp_path: Path) -> None:
