@@ -7,37 +7,39 @@ from rich.table import Table
 from rich.text import Text
 
 from service.terminal import Terminal, plain, whole
+from trainer.plan.summary import PlanSummary
 
 if TYPE_CHECKING:
-    from trainer.plan.summary import PlanSummary  # the extra `trainer`
+    from trainer.pairs import PairSummary  # torch is an extra
 
 _HEADS = ("stage", "steps", "targets", "documents", "split", "dropped", "padding")
 
 
-def show(stages: "Sequence[tuple[str, PlanSummary | int]]", console: Terminal) -> None:
+def show(stages: "Sequence[tuple[str, PlanSummary | PairSummary]]", console: Terminal) -> None:
     """Prints it."""
     table = Table(box=None, pad_edge=False)
     for head in _HEADS:
         table.add_column(head, justify="left" if head == "stage" else "right")
     for name, told in stages:
-        table.add_row(Text(plain(name)), *(("pairs", f"{told:,}") if isinstance(told, int) else _cells(told)))
+        table.add_row(Text(plain(name)), *_cells(told))
     console.print(whole(table, *range(len(_HEADS))), crop=False)
     console.print("\npasses over each source:")
     for name, told in stages:
-        if not isinstance(told, int):
-            console.print(Text(f"  {plain(name)}: {_passes(told)}"), soft_wrap=True)
-    if any(not isinstance(told, int) and not told.exact for _, told in stages):
+        console.print(Text(f"  {plain(name)}: {_passes(told)}"), soft_wrap=True)
+    if any(isinstance(told, PlanSummary) and not told.exact for _, told in stages):
         console.print("~ is extrapolated from the stage's first window; padding is that of the window with most")
 
 
-def _cells(told: "PlanSummary") -> tuple[str, ...]:
+def _cells(told: "PlanSummary | PairSummary") -> tuple[str, ...]:
+    if not isinstance(told, PlanSummary):
+        return f"{told.steps:,}", f"{told.targets:,}", f"{told.pairs:,} pairs"
     about = "" if told.exact else "~"
     counts = (told.steps, told.targets, told.documents, told.split)
     padding = f"{max(told.padding):.2%}" if told.padding else ""
     return (*(f"{about}{count:,}" for count in counts), f"{told.dropped:,}", padding)
 
 
-def _passes(told: "PlanSummary") -> str:
+def _passes(told: "PlanSummary | PairSummary") -> str:
     return ", ".join(
         f"{plain(source)} {'' if part.counted else '~'}{part.passes:.3g}" for source, part in told.sources.items()
     )

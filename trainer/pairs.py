@@ -23,6 +23,7 @@ from trainer.plan.limits import Available, check_caps
 from trainer.plan.ramps import goals, value_at
 from trainer.plan.shares import in_share
 from trainer.plan.shuffle import order
+from trainer.plan.summary import SourceSummary
 from trainer.segments.library import Library
 
 Ints = NDArray[np.int64]
@@ -56,6 +57,17 @@ class _Pair:
     chosen: int
     rejected: int
     targets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairSummary:
+    """A stage of pairs as it will run, every step of it drawn."""
+
+    steps: int
+    pairs: int
+    targets: int
+    """Of both answers."""
+    sources: Mapping[str, SourceSummary]
 
 
 class PairSource:
@@ -105,6 +117,21 @@ class PairSource:
             int(pairs.targets[self._order(name, turn)[: int(self._most[name]) - turn * len(pairs)]].sum())
             for name, pairs in self._pairs.items()
             for turn in range(-(-int(self._most[name]) // len(pairs)))
+        )
+
+    def summary(self) -> PairSummary:
+        """Draws the stage's steps, as training will; no pair is read."""
+        steps, counts, targets = self._restored(None)
+        while self._draw(counts, sum(targets.values()), targets):
+            steps += 1
+        return PairSummary(
+            steps=steps,
+            pairs=sum(counts.values()),
+            targets=sum(targets.values()),
+            sources={
+                name: SourceSummary(targets=targets[name], available=int(pairs.targets.sum()), counted=True)
+                for name, pairs in self._pairs.items()
+            },
         )
 
     def steps(self, state: Mapping[str, Any] | None, rank: int, world: int, micro_rows: int) -> Iterator[Step]:

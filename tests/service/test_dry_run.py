@@ -6,6 +6,7 @@ from rich.console import Console
 
 from service.dry_run import show
 from service.terminal import Terminal
+from trainer.pairs import PairSummary
 from trainer.plan.summary import PlanSummary, SourceSummary
 
 WEB = SourceSummary(targets=1_500_000, available=1_000_000, counted=False)
@@ -24,14 +25,20 @@ CORE = PlanSummary(
 )
 
 
+PAIRS = PairSummary(
+    steps=38, pairs=600, targets=9_077, sources={"pairs": SourceSummary(targets=9_077, available=4_538, counted=True)}
+)
+
+
 def test_no_figure_is_cut() -> None:
     console = Terminal()
     console.file = io.StringIO()
     console.width = 40
     assert isinstance(console, Console)
-    show([("core", CORE), ("dpo", 77)], console)
+    show([("core", CORE), ("dpo", PAIRS)], console)
     lines = console.file.getvalue().splitlines()
     assert lines[1].split() == ["core", "~1,234", "~1,500,000", "~5,678", "~9", "0", "1.00%"]
-    assert lines[2].split() == ["dpo", "pairs", "77"]
+    assert lines[2].split() == ["dpo", "38", "9,077", "600", "pairs"]
     assert lines[5] == "  core: web ~1.5"
-    assert lines[6].startswith("~ is extrapolated")
+    assert lines[6] == "  dpo: pairs 2"
+    assert lines[7].startswith("~ is extrapolated")

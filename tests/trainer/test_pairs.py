@@ -192,6 +192,24 @@ def test_a_mix_holds_in_targets(library: Library) -> None:
         assert abs(so_far["a"] - 0.75 * sum(so_far.values())) < 60
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"passes": 2.5},
+        {"mix": {"a": 3, "b": 1}, "passes": None, "tokens": 1500, "max_passes": 3, "batch": [[0, 2], [200, 6]]},
+    ],
+)
+def test_a_summary_is_what_the_steps_come_to(library: Library, changes: dict[str, Any]) -> None:
+    made = source(library, stage(**changes))
+    steps = list(made.steps(None, 0, 1, 4))
+    told = made.summary()
+    assert (told.steps, told.pairs) == (len(steps), len(drawn(steps)))
+    assert told.targets == sum(step.targets for step in steps)
+    assert {name: part.targets for name, part in told.sources.items()} == steps[-1].state["targets"]
+    assert told.sources["a"].available == source(library, stage()).total_targets
+
+
 def test_batch_and_length_follow_their_ramps(library: Library) -> None:
     made = source(library, stage(batch=[[0, 2], [200, 6]], seq_len=[[0, 32], [400, 64]]))
     at = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from schemas.training import TrainingSpec
 from trainer import materials
+from trainer.pairs import PairSummary
 from trainer.plan.summary import PlanSummary
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import stages
@@ -13,7 +14,7 @@ from trainer.train import stages
 
 def dry_run(
     spec: TrainingSpec, data: Mapping[str, str], tokenizer: Tokenizer | None, segments: str
-) -> list[tuple[str, PlanSummary | int]]:
+) -> list[tuple[str, PlanSummary | PairSummary]]:
     """Tokenises where that has not been done, and compiles the stages' plans in a temporary folder.
 
     Args:
@@ -23,7 +24,7 @@ def dry_run(
       segments: Where tokenised data is kept; empty: the cache.
 
     Returns:
-      (name, summary) of every stage; for stages over preference pairs the number of their targets.
+      (name, summary) of every stage.
 
     Raises:
       TrainerError: As the run would.
@@ -31,11 +32,11 @@ def dry_run(
     materials.check(spec, data)
     own = tokenizer or materials.trained_tokenizer(spec, data)
     made = materials.gather(spec, data, own, segments)
-    found: list[tuple[str, PlanSummary | int]] = []
+    found: list[tuple[str, PlanSummary | PairSummary]] = []
     with tempfile.TemporaryDirectory(prefix="gristmill-plan-") as plans:
         for stage in spec.stages:
             if stage.loss.name == "dpo":
-                found.append((stage.name, stages.source(stage, spec, made, Path(plans)).total_targets))
+                found.append((stage.name, stages.pairs(stage, spec, made).summary()))
             else:
                 found.append((stage.name, stages.plan(stage, spec, made, Path(plans)).summary()))
     return found

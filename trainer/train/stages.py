@@ -28,8 +28,13 @@ def source(stage: StageSpec, spec: TrainingSpec, made: Materials, plans: Path) -
       TrainerError: The stage can't be had from these sources.
     """
     if stage.loss.name == "dpo":
-        return PairSource(stage, spec.sources, order_seed(spec), made.library, made.folders)
+        return pairs(stage, spec, made)
     return PlanSource(plan(stage, spec, made, plans), made.library)
+
+
+def pairs(stage: StageSpec, spec: TrainingSpec, made: Materials) -> PairSource:
+    """The stage's preference pairs."""
+    return PairSource(stage, spec.sources, order_seed(spec), made.library, made.folders)
 
 
 def plan(stage: StageSpec, spec: TrainingSpec, made: Materials, plans: Path) -> Plan:
