@@ -7,7 +7,7 @@ import torch
 
 from schemas.training import ModelSpec
 from trainer.errors import TrainerError
-from trainer.model import hf
+from trainer.model import hf, hf_config
 from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import checkpoint
@@ -29,13 +29,14 @@ class Trained:
     """None for a Hugging Face folder."""
 
 
-def open_trained(path: str | Path, *, average: bool = True, device: str = "cpu") -> Trained:
+def open_trained(path: str | Path, *, average: bool = True, weights: bool = True, device: str = "cpu") -> Trained:
     """Opens a model.
 
     Args:
       path: A run's output, whose newest sound checkpoint is taken; one of its checkpoints
         (`OUT/checkpoints/step-…`); or a Hugging Face folder.
       average: Takes the Polyak average where the checkpoint holds one.
+      weights: False reads shape and tokenizer alone: the decoder lies on torch's `meta` device.
       device: Where the weights go.
 
     Raises:
@@ -45,8 +46,11 @@ def open_trained(path: str | Path, *, average: bool = True, device: str = "cpu")
     folder = Path(path).resolve()
     place = device_named(device)
     if (folder / "config.json").is_file():
-        spec, vocab_size, weights = hf.load(folder)
-        return Trained(_decoder(spec, vocab_size, weights, place), Tokenizer.load(folder), None)
+        if weights:
+            decoder = _decoder(*hf.load(folder), place)
+        else:
+            decoder = _without_weights(*hf_config.read(folder / hf.CONFIG))
+        return Trained(decoder, Tokenizer.load(folder), None)
     if (folder / checkpoint.MARKER).is_file():
         found, tokenizer = checkpoint.opened(folder), folder.parents[1] / TOKENIZER
     else:
@@ -59,13 +63,20 @@ def open_trained(path: str | Path, *, average: bool = True, device: str = "cpu")
         found, tokenizer = latest, folder / TOKENIZER
     spec = ModelSpec.model_validate(found.state["facts"][MODEL])
     assert spec.vocab_size is not None, spec
-    decoder = _decoder(spec, spec.vocab_size, found.weights(average), place)
+    if weights:
+        decoder = _decoder(spec, spec.vocab_size, found.weights(average), place)
+    else:
+        decoder = _without_weights(spec, spec.vocab_size)
     return Trained(decoder, Tokenizer.load(tokenizer), found)
 
 
 def _decoder(spec: ModelSpec, vocab_size: int, weights: dict[str, torch.Tensor], device: torch.device) -> Decoder:
     """Built without drawing weights that are overwritten at once."""
-    with torch.device("meta"):
-        decoder = Decoder(spec, vocab_size)
+    decoder = _without_weights(spec, vocab_size)
     decoder.load_state_dict(weights, assign=True)
     return decoder.float().to(device)
+
+
+def _without_weights(spec: ModelSpec, vocab_size: int) -> Decoder:
+    with torch.device("meta"):
+        return Decoder(spec, vocab_size)

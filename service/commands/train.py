@@ -31,7 +31,7 @@ EPILOG = """\
 examples:
   gristmill train llama3.1-nano --data out --output model
   gristmill train gpt2-124m --data out --output model --dry-run       stages, steps, passes, padding; trains nothing
-  gristmill train gpt2-1.6b --estimate                                memory, FLOPs, hours, price; reads nothing
+  gristmill train gpt2-1.6b --estimate                                memory, FLOPs, hours, price; reads no data
   gristmill train llama3.1 --data general=web --data math=math --data code=code --data multilingual=ko --output model
   gristmill train sft-dpo --init model --data chats=chats.jsonl --data pairs=pairs.jsonl --output chat-model
   gristmill train llama3.1 --anneal model --data general=new …        branch off a checkpoint to judge a data set
@@ -81,7 +81,7 @@ def add(commands: Any, name: str) -> None:
         help="a part of the recipe, such as model.layers=4, stages.core.tokens=10M, seed=1; may stand often",
     )
     parser.add_argument("--dry-run", action="store_true", help="print stages, steps, passes and padding; train nothing")
-    parser.add_argument("--estimate", action="store_true", help="print memory, FLOPs, hours, price; read nothing")
+    parser.add_argument("--estimate", action="store_true", help="print memory, FLOPs, hours, price; read no data")
     parser.add_argument("--fresh", action="store_true", help="delete this output first and start anew")
     parser.add_argument("--device", default="", metavar="NAME", help="cpu, cuda (default: cuda where there is one)")
     parser.add_argument("--deterministic", action="store_true", help="equal bits in every run on a GPU too; slower")
@@ -107,7 +107,7 @@ def main(args: argparse.Namespace) -> int:
         deterministic=args.deterministic,
     )
     if args.estimate:
-        return _estimate(name, spec)
+        return _estimate(name, spec, options)
     if args.dry_run:
         return _dry_run(spec, data, options)
     speaks = os.environ.get("RANK", "0") == "0"  # under torchrun, one for all
@@ -122,9 +122,13 @@ def main(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _estimate(name: str, spec: TrainingSpec) -> int:
+def _estimate(name: str, spec: TrainingSpec, options: "Options") -> int:
     from trainer.estimate import of_recipe
+    from trainer.train.start import fitted
+    from trainer.trained import open_trained
 
+    if options.init:
+        spec = fitted(spec, open_trained(options.init, weights=False), options.anneal)
     table = Table.grid(padding=(0, 2))
     for what, how_much in of_recipe(name, spec).lines():
         table.add_row(Text(plain(what)), Text(plain(how_much)))
@@ -138,7 +142,7 @@ def _dry_run(spec: TrainingSpec, data: Mapping[str, str], options: "Options") ->
     from trainer.train.start import fitted, given_tokenizer
     from trainer.trained import open_trained
 
-    start = open_trained(options.init) if options.init else None
+    start = open_trained(options.init, weights=False) if options.init else None
     tokenizer = given_tokenizer(options, start)
     show(dry_run(fitted(spec, start, options.anneal), data, tokenizer, options.segments), Terminal())
     return Exit.OK

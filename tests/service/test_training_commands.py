@@ -131,6 +131,17 @@ def test_dry_run(gristmill: Gristmill, mine: str, tiny: Made, tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
+def test_an_estimate_from_a_model(gristmill: Gristmill, tiny: Made) -> None:
+    """Its shape is the one that is estimated, and must be the recipe's where that has one."""
+    done = gristmill("train", "sft-dpo-nano", "--init", tiny.output, "--estimate")
+    counts = open_trained(tiny.output).decoder.shape.parameters
+    assert done.code == Exit.OK
+    assert done.out.splitlines()[0].split()[:2] == ["parameters", f"{counts.total:,}:"]
+    done = gristmill("train", "gpt2-nano", "--init", tiny.output, "--estimate")
+    assert done.code == Exit.USAGE
+    assert "the model to start from has 1" in done.err
+
+
 def test_dry_run_of_preferences(gristmill: Gristmill, nano_run: Callable[[str], Made], tiny: Made) -> None:
     """From a model, whose tokenizer counts."""
     init = nano_run("llama3.1-nano").output

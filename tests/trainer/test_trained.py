@@ -52,6 +52,21 @@ def test_what_was_exported(tiny: Made, tmp_path: Path) -> None:
     assert torch.equal(after.decoder(ids), before.decoder(ids))
 
 
+@pytest.mark.parametrize("kind", ["run", "hf"])
+def test_a_shape_without_its_weights(kind: str, tiny: Made, tmp_path: Path) -> None:
+    whole = open_trained(tiny.output)
+    folder = tiny.output
+    if kind == "hf":
+        folder = tmp_path / "hf"
+        hf.export(whole.decoder, whole.tokenizer, folder)
+        (folder / "model.safetensors").unlink()
+    shape = open_trained(folder, weights=False)
+    assert shape.decoder.shape == whole.decoder.shape
+    assert shape.decoder.spec.context == whole.decoder.spec.context
+    assert shape.tokenizer.sha256 == whole.tokenizer.sha256
+    assert {parameter.device.type for parameter in shape.decoder.parameters()} == {"meta"}
+
+
 def test_the_last_sound_checkpoint_counts(tiny: Made, tmp_path: Path) -> None:
     shutil.copytree(tiny.output, tmp_path / "out")
     folders = sorted((tmp_path / "out/checkpoints").iterdir())
