@@ -87,6 +87,8 @@ class Estimate:
     """Rows that go through a GPU at once in that stage; None: not even one fits."""
     memory: Memory
     """Of one GPU in that stage."""
+    host: int
+    """Bytes of the first machine's own memory, in the stage that takes most of it."""
 
     @property
     def flops(self) -> int:
@@ -126,6 +128,7 @@ class Estimate:
                 yield f"stage {stage.name}", f"{stage.targets:,} targets, {stage.flops:.3g} FLOPs"
         fits = f"{self.micro_rows} rows at once" if self.micro_rows else "not even one row fits"
         yield f"memory of a GPU ({self.widest})", f"{self.memory} of {in_words(machine.memory)}; {fits}"
+        yield "memory of the host", f"{in_words(self.host)} pinned on the first machine, to write checkpoints from"
         yield "throughput", f"{self.tokens_per_second:,.0f} tokens/s at {self.utilisation:.0%} of {machine.name}'s peak"
         price = "no price known" if self.dollars is None else f"${self.dollars:,.0f}"
         yield "time and price", f"{self.hours:,.1f} h on {machine.name}, {price}; {self.flops:.3g} FLOPs"
@@ -164,6 +167,7 @@ def of_recipe(recipe: str, spec: TrainingSpec, machine: str = "", *, utilisation
         widest=widest,
         micro_rows=micro_rows,
         memory=memory,
+        host=max(need.host for (need, _), _ in needs),
     )
 
 

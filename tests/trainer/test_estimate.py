@@ -7,7 +7,7 @@ import pytest
 from schemas.training import TrainingSpec
 from trainer.errors import TrainerError
 from trainer.estimate import MACHINES, PUBLISHED, of_recipe
-from trainer.model.memory import Setting, estimate
+from trainer.model.memory import Setting, estimate, in_words
 from trainer.recipe import load
 
 
@@ -71,6 +71,9 @@ def test_memory_is_that_of_the_widest_stage() -> None:
     assert (found.widest, found.micro_rows) == ("s0", 65536 // 256 // 8)
     setting = Setting(precision="float32", body="sdpa")
     assert found.memory == estimate(found.shape, setting, rows=32, seq_len=256)
+    averaged = estimate(found.shape, Setting(precision="float32", average=True), rows=1, seq_len=64)
+    assert found.host == averaged.host > found.memory.host  # the other stage's
+    assert dict(found.lines())["memory of the host"].startswith(f"{in_words(found.host)} pinned")
     assert of_recipe("mine", recipe(stages, micro_rows=3)).micro_rows == 3
 
 

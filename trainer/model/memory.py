@@ -62,16 +62,20 @@ class Memory:
     """What a block's backward pass works in; with checkpointing that holds the block's activations."""
     update: int
     """What an optimizer step works in."""
+    checkpoint: int
+    """The copy that checkpoints are written from, where the device is the host; else 0."""
+    host: int
+    """That copy on the first rank's host, where the device is a GPU; else 0. The only part outside the device."""
 
     @property
     def total(self) -> int:
-        """At the peak: behind the forward pass, in the backward pass, or at the update."""
-        held = self.weights + self.gradients + self.optimizer + self.copies
+        """Of the device at the peak: behind the forward pass, in the backward pass, or at the update."""
+        held = self.weights + self.gradients + self.optimizer + self.copies + self.checkpoint
         return held + max(self.activations + max(self.loss, self.working), self.update)
 
     def __str__(self) -> str:
-        parts = [f"{field.name} {in_words(getattr(self, field.name))}" for field in dataclasses.fields(self)]
-        return f"{in_words(self.total)} ({', '.join(parts)})"
+        sizes = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "host"}
+        return f"{in_words(self.total)} ({', '.join(f'{part} {in_words(size)}' for part, size in sizes.items())})"
 
 
 def estimate(shape: Shape, setting: Setting, *, rows: int, seq_len: int) -> Memory:
@@ -85,6 +89,7 @@ def estimate(shape: Shape, setting: Setting, *, rows: int, seq_len: int) -> Memo
     """
     parameters = shape.parameters
     by_adamw = parameters.total - (parameters.matrices if setting.optimizer == "muon" else 0)
+    copied = _copied(shape, setting)
     return Memory(
         weights=4 * parameters.total,
         gradients=4 * parameters.total,
@@ -94,6 +99,8 @@ def estimate(shape: Shape, setting: Setting, *, rows: int, seq_len: int) -> Memo
         loss=_loss(shape, setting, rows * seq_len),
         working=_working(shape, setting, rows, seq_len),
         update=_muon_step(shape, setting) if setting.optimizer == "muon" else 0,
+        checkpoint=copied if setting.device == "cpu" else 0,
+        host=0 if setting.device == "cpu" else copied,
     )
 
 
@@ -120,15 +127,29 @@ def largest_micro_rows(shape: Shape, setting: Setting, room: Room, *, seq_len: i
     return -(-at_most // passes)
 
 
-def check(shape: Shape, setting: Setting, room: Room, *, rows: int, seq_len: int) -> Memory:
+def check(shape: Shape, setting: Setting, room: Room, *, rows: int, seq_len: int, host: Room | None = None) -> Memory:
     """What training takes, which must be free; to be asked before the model is on the device.
 
+    Args:
+      shape: The model's.
+      setting: How it is trained.
+      room: Of the device.
+      rows: That go through the model at once.
+      seq_len: Positions of a row.
+      host: Of the host of a GPU, for the rank that writes checkpoints.
+
     Raises:
-      TrainerError: It is not, with every part of it.
+      TrainerError: The device or the host has not so much, with every part of it.
     """
     found = estimate(shape, setting, rows=rows, seq_len=seq_len)
     if found.total > room.free:
         raise _too_large(found, rows, seq_len, room.free, room)
+    if host is not None and found.host > host.free:
+        raise TrainerError(
+            f"checkpoints are written from a pinned copy of {in_words(found.host)} in the host's memory, and "
+            f"{host.where} has {in_words(host.free)} for it, though {room.where} has enough for training; free some, "
+            "take a smaller model, or a host with more memory"
+        )
     return found
 
 
@@ -192,12 +213,37 @@ def _loss(shape: Shape, setting: Setting, positions: int) -> int:
     return logits + weights + 2 * positions * shape.dim * setting.width
 
 
-def _muon_step(shape: Shape, setting: Setting) -> int:
-    """Momentum ahead, stacked; the iteration's five terms; the direction in float32: of the most that go together."""
+def _copied(shape: Shape, setting: Setting) -> int:
+    """Weights, optimizer, average and reference once more, as `trainer.train.writer` copies them."""
+    parameters = shape.parameters
+    held = [4] + [8] * setting.average + [4] * setting.reference  # bytes of a parameter in each of its tensors
+    by_adamw, by_muon = [*held, 4, 4], [*held, 4]
+    moved = by_muon if setting.optimizer == "muon" else by_adamw
+    tensors = [(size, count, moved) for size, count in _matrices(shape).items()]
+    tensors += [(size, 1, by_adamw) for size in (parameters.embedding, parameters.positions, parameters.output)]
+    vectors = parameters.vectors * sum(by_adamw)  # of which no one takes much
+    return vectors + sum(
+        count * _allocated(size * width, setting) for size, count, widths in tensors for width in widths
+    )
+
+
+def _allocated(count: int, setting: Setting) -> int:
+    """What so many bytes take of the host: torch rounds pinned memory up to a power of two, to use it again."""
+    return count if setting.device == "cpu" or not count else 1 << (count - 1).bit_length()
+
+
+def _matrices(shape: Shape) -> Counter[int]:
+    """Elements of a block's matrix -> how many such there are in all blocks."""
     d, f, kv = shape.dim, shape.ffn_dim, shape.kv_dim
     sizes = Counter({d * d: 2 * shape.layers})
     sizes[d * kv] += 2 * shape.layers
     sizes[d * f] += (3 if shape.family.gated else 2) * shape.layers
+    return sizes
+
+
+def _muon_step(shape: Shape, setting: Setting) -> int:
+    """Momentum ahead, stacked; the iteration's five terms; the direction in float32: of the most that go together."""
+    sizes = _matrices(shape)
     width = 4 if setting.device == "cpu" else 2
     most = max(min(count, max(1, _MUON_TOGETHER // size)) * size for size, count in sizes.items())
     return most * (4 + 4 + 5 * width + 4)

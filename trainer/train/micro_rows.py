@@ -1,5 +1,7 @@
 """How many rows go through the model at once, by stage: the recipe's number, or as many as the device holds."""
 
+import torch
+
 from schemas.training import ModelSpec, StageSpec, TrainingSpec
 from trainer.model import memory
 from trainer.model.memory import Setting
@@ -13,9 +15,10 @@ def micro_rows(model: ModelSpec, vocab_size: int, spec: TrainingSpec, ranks: Ran
     """For every stage, after it was seen that there is memory for it. To be asked before the model is on the device.
 
     Raises:
-      TrainerError: Not even one row fits, or not as many as the recipe wants.
+      TrainerError: Not even one row fits, or not as many as the recipe wants, or the host has no room for checkpoints.
     """
     shape, there = Shape.of(model, vocab_size), room(ranks.device)
+    host = room(torch.device("cpu")) if ranks.device.type != "cpu" and ranks.first else None
     found = []
     for stage in spec.stages:
         setting = Setting(
@@ -32,7 +35,7 @@ def micro_rows(model: ModelSpec, vocab_size: int, spec: TrainingSpec, ranks: Ran
         rows = min(spec.micro_rows or share, share)
         if spec.micro_rows is None:
             rows = memory.largest_micro_rows(shape, setting, there, seq_len=longest, at_most=share)
-        memory.check(shape, setting, there, rows=rows, seq_len=longest)
+        memory.check(shape, setting, there, rows=rows, seq_len=longest, host=host)
         found.append(rows)
     return tuple(found)
 

@@ -1,20 +1,24 @@
 """The estimate beside what torch's own accounts say, and what follows from it."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from schemas.training import ModelSpec
+from schemas.training import ModelSpec, OptimizerSpec
 from trainer.errors import TrainerError
 from trainer.model.cross_entropy import cross_entropy
 from trainer.model.decoder import Decoder
 from trainer.model.memory import Memory, Setting, check, estimate, in_words, largest_micro_rows
 from trainer.model.room import Room, group_limits, room
 from trainer.model.shape import Shape
+from trainer.train.training import Training
+from trainer.train.writer import CheckpointWriter
 
 GPU = Setting()
 
@@ -90,6 +94,38 @@ def test_parts_that_stay_are_bytes_a_parameter() -> None:
     assert muon.update == 8 * 4096 * 4096 * (4 + 4 + 10 + 4)  # eight of the queries' and outputs' matrices at once
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize(("average", "reference"), [(False, False), (True, False), (True, True)])
+def test_the_copy_for_checkpoints_is_what_the_writer_takes(
+    optimizer: Literal["adamw", "muon"], average: bool, reference: bool, tmp_path: Path
+) -> None:
+    spec = ModelSpec(family="llama", layers=3, dim=96, heads=4, kv_heads=2, context=64, tied=False)
+    training = Training(Decoder(spec, 1000), OptimizerSpec(name=optimizer))
+    training.begin_stage(0, reset=False, average=average, reference=reference)
+    setting = Setting(device="cpu", optimizer=optimizer, average=average, reference=reference)
+    found = estimate(Shape.of(spec, 1000), setting, rows=1, seq_len=64)
+    with CheckpointWriter(tmp_path / "checkpoints", 1, pytest.fail) as writer:
+        taken = peak(lambda: writer._copy(training.tensors()), tmp_path)
+    assert (found.host, found.checkpoint) == (0, found.weights + found.optimizer + found.copies)
+    assert 0 <= taken / found.checkpoint - 1 < 0.001  # beside what moves there is only what counts steps
+
+
+@pytest.mark.parametrize(
+    ("family", "dim", "ffn_dim", "tied"),
+    [("llama", 96, 200, False), ("gpt2", 96, None, True), ("qwen2", 128, 512, True)],
+)
+def test_pinned_copies_are_powers_of_two(family: str, dim: int, ffn_dim: int | None, tied: bool) -> None:
+    spec = ModelSpec.model_validate(
+        {"family": family, "layers": 3, "dim": dim, "heads": 4, "ffn_dim": ffn_dim, "context": 60, "tied": tied}
+    )
+    decoder = Decoder(spec, 1000)
+    found = estimate(decoder.shape, Setting(average=True, reference=True), rows=1, seq_len=60)
+    assert found.checkpoint == 0
+    tables = [weight.numel() for weight in decoder.state_dict().values() if weight.dim() > 1]
+    sizes = [2 ** math.ceil(math.log2(size * width)) for size in tables for width in (4, 4, 4, 4, 8)]
+    assert found.host == sum(sizes) + (4 * 4 + 8) * decoder.shape.parameters.vectors
+
+
 def test_activations_grow_with_rows_and_shrink_by_checkpointing() -> None:
     model = shape()
     one, two = (estimate(model, GPU, rows=rows, seq_len=8192) for rows in (1, 2))
@@ -104,9 +140,9 @@ def test_activations_grow_with_rows_and_shrink_by_checkpointing() -> None:
 
 
 def test_the_peak_is_the_largest_of_what_does_not_coincide() -> None:
-    parts = {"weights": 1, "gradients": 2, "optimizer": 4, "copies": 8, "activations": 100}
-    assert Memory(**parts, loss=50, working=60, update=10).total == 15 + 160
-    assert Memory(**parts, loss=70, working=60, update=500).total == 15 + 500
+    parts = {"weights": 1, "gradients": 2, "optimizer": 4, "copies": 8, "checkpoint": 16, "activations": 100}
+    assert Memory(**parts, loss=50, working=60, update=10, host=1000).total == 31 + 160
+    assert Memory(**parts, loss=70, working=60, update=500, host=1000).total == 31 + 500
 
 
 def test_rows_are_as_many_as_fit_in_equal_shares() -> None:
@@ -137,6 +173,24 @@ def test_what_is_not_free_is_refused() -> None:
     assert check(model, GPU, Room(0, needed.total, "a device"), rows=2, seq_len=4096) == needed
     with pytest.raises(TrainerError, match="2 rows of 4096 positions need"):
         check(model, GPU, Room(10 * needed.total, needed.total - 1, "a device"), rows=2, seq_len=4096)
+
+
+def test_device_and_host_are_told_apart() -> None:
+    model = shape(layers=4)
+    needed = estimate(model, GPU, rows=2, seq_len=4096)
+    device, host = Room(0, needed.total, "a GPU"), Room(0, needed.host, "this host")
+    asked = {"rows": 2, "seq_len": 4096}
+    assert check(model, GPU, device, **asked, host=host) == needed
+    with pytest.raises(TrainerError) as caught:
+        check(model, GPU, device, **asked, host=Room(2**50, needed.host - 1, "this host"))
+    assert f"a pinned copy of {in_words(needed.host)} in the host's memory, and this host has" in str(caught.value)
+    assert "though a GPU has enough" in str(caught.value)
+    with pytest.raises(TrainerError, match=r"2 rows of 4096 positions need .*, a GPU has .* for it"):
+        check(model, GPU, Room(2**50, needed.total - 1, "a GPU"), **asked, host=host)
+    own = estimate(model, Setting(device="cpu"), rows=2, seq_len=4096)
+    short = Room(2**50, own.total - 1, "this host")  # where the device is the host, both parts are one
+    with pytest.raises(TrainerError, match=f"checkpoint {in_words(own.checkpoint)}.*, this host has .* for it"):
+        check(model, Setting(device="cpu"), short, **asked)
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,16 @@ def test_copies_count(monkeypatch: pytest.MonkeyPatch) -> None:
     for more in ({"average": True}, {"batch": 2, "loss": {"name": "dpo"}}):
         with pytest.raises(TrainerError, match="a host has"):
             micro_rows(MODEL, 320, spec({**one, **more}), Ranks(0, 1, torch.device("cpu")))
+
+
+def test_a_gpus_host_must_hold_the_copy_for_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the rank that writes them."""
+    host = estimate(SHAPE, Setting(), rows=1, seq_len=64).host
+    free = {"cuda": 2**40, "cpu": host}
+    monkeypatch.setattr("trainer.train.micro_rows.room", lambda device: Room(2**40, free[device.type], device.type))
+    one, gpu = spec({"batch": 256, "seq_len": 64}), torch.device("cuda")
+    assert micro_rows(MODEL, 320, one, Ranks(0, 1, gpu)) == (4,)
+    free["cpu"] -= 1
+    with pytest.raises(TrainerError, match="in the host's memory, and cpu has"):
+        micro_rows(MODEL, 320, one, Ranks(0, 1, gpu))
+    assert micro_rows(MODEL, 320, one, Ranks(1, 2, gpu)) == (2,)
