@@ -25,9 +25,9 @@ DESCRIPTION = """\
 Scores texts that the model has not seen, each on its own, encoded as the exported tokenizer does by default and cut to
 the context; a text's first token is no target. Prints one JSON line: loss (nats a target), targets, bits_per_byte (over
 the scored tokens' UTF-8 bytes: comparable between tokenizers), texts; with --by the same a group; with --choices the
-share of questions answered rightly; with --sums the sums answered rightly, by language; with --needle the share of
-numbers, told once at five depths of a prompt of LENGTH tokens, that the model finds likelier at its end than three
-others (chance: a quarter).
+share of questions answered rightly and its 95 % interval (Wilson); with --sums the sums answered rightly, by language;
+with --needle the share of numbers, told once at five depths of a prompt of LENGTH tokens, that the model finds likelier
+at its end than three others (chance: a quarter).
 """
 
 EPILOG = """\
@@ -149,8 +149,7 @@ def _choices(trained: "Trained", asked: Sequence["Question"], shots: Sequence["Q
     from trainer.evaluate.multiple_choice import ask
 
     score = ask(trained.decoder, trained.tokenizer, asked, trained.decoder.spec.context, shots)
-    right, half = score.accuracy()
-    return {"questions": score.questions, "accuracy": right, "half_width_95": half}
+    return {"questions": score.questions, "accuracy": score.accuracy, "interval_95": score.interval()}
 
 
 def _sums(trained: "Trained", args: argparse.Namespace) -> dict[str, Any]:

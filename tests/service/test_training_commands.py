@@ -200,7 +200,8 @@ def test_eval_by_group_and_choices(gristmill: Gristmill, tiny: Made, texts: Path
     assert (line["texts"], set(line["language"]), len(line["domain"])) == (8, {"en", "ko"}, 6)
     assert sum(line["domain"][f"h{n}"]["targets"] for n in range(6)) == 6 * 31
     assert line["choices"]["questions"] == 4
-    assert 0 <= line["choices"]["accuracy"] <= 1
+    low, high = line["choices"]["interval_95"]
+    assert 0 <= low <= line["choices"]["accuracy"] <= high <= 1
     done = gristmill(*command, "--choices", choices, "--shots", 5)
     assert (done.code, done.err) == (Exit.USAGE, "gristmill: --shots 5 leaves nothing to ask of the 5 questions\n")
 

@@ -12,6 +12,9 @@ from trainer.evaluate.log_probs import log_probs
 from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import Tokenizer
 
+_Z = 1.959964
+"""The normal distribution's 97.5 % quantile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -40,10 +43,23 @@ class Score:
     right_a_byte: int
     """By that sum over the choice's bytes, which doesn't favour short choices."""
 
-    def accuracy(self) -> tuple[float, float]:
-        """Share right by bytes, and half the width of its 95 % interval (Wald)."""
-        share = self.right_a_byte / max(self.questions, 1)
-        return share, 1.96 * math.sqrt(share * (1 - share) / max(self.questions, 1))
+    @property
+    def accuracy(self) -> float:
+        """Share right by bytes."""
+        return self.right_a_byte / max(self.questions, 1)
+
+    def interval(self) -> tuple[float, float]:
+        """The accuracy's 95 % interval (low, high), Wilson's score interval.
+
+        E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927). Unlike the
+        usual p +- z sqrt(p (1 - p) / n) it is not of no width where none or all are right, and never leaves [0, 1].
+        """
+        if not self.questions:
+            return 0.0, 1.0
+        share, weight = self.accuracy, _Z**2 / self.questions
+        middle = (share + weight / 2) / (1 + weight)
+        half = math.sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
+        return (middle - half if share else 0.0), (middle + half if share < 1 else 1.0)
 
 
 def ask(

@@ -56,6 +56,28 @@ def test_questions_that_are_none(choices: tuple[str, ...], answer: int) -> None:
         Question("What?", choices, answer)
 
 
-def test_accuracy_with_its_interval() -> None:
-    assert Score(100, 10, 50).accuracy() == (0.5, pytest.approx(1.96 * math.sqrt(0.25 / 100)))
-    assert Score(0, 0, 0).accuracy() == (0.0, 0.0)
+def test_accuracy_is_by_bytes() -> None:
+    assert Score(100, 10, 50).accuracy == 0.5
+    assert Score(0, 0, 0).accuracy == 0.0
+
+
+@pytest.mark.parametrize(
+    ("right", "questions", "low", "high"),
+    [
+        (0, 0, 0.0, 1.0),
+        (0, 10, 0.0, 0.27753),
+        (10, 10, 0.72247, 1.0),
+        (0, 1, 0.0, 0.79345),
+        (50, 100, 0.40383, 0.59617),
+        (3, 100, 0.01025, 0.08452),
+    ],
+)
+def test_the_interval_is_wilsons(right: int, questions: int, low: float, high: float) -> None:
+    """The bounds solve |p - share| = z sqrt(p (1 - p) / n)."""
+    found = Score(questions, 0, right).interval()
+    assert found == pytest.approx((low, high), abs=1e-5)
+    assert 0 <= found[0] <= found[1] <= 1
+    for bound in found:
+        if 0 < bound < 1:
+            off = abs(bound - right / questions)
+            assert off == pytest.approx(1.959964 * math.sqrt(bound * (1 - bound) / questions))
