@@ -11,17 +11,18 @@ import xxhash
 
 from schemas.chat import Conversation, Preference
 from schemas.training import SourceSpec, TrainingSpec
+from storage.paths import exists, join
 from storage.registry import cache_folder
 from trainer import arithmetic
 from trainer.chat.importers import read_conversations, read_preferences
 from trainer.chat.jsonl import files
 from trainer.corpus import Corpus
-from trainer.errors import TrainerError
+from trainer.errors import ForeignError, TrainerError
 from trainer.segments.cache import BlockCache
 from trainer.segments.chat_origin import Made
 from trainer.segments.library import Library
 from trainer.segments.origin import MadeTexts, Origin
-from trainer.segments.read import Segments
+from trainer.segments.read import MANIFEST, Segments
 from trainer.segments.tokenize import Progress, make, tokenize
 from trainer.tokenizer import bpe
 from trainer.tokenizer.tokenizer import Tokenizer
@@ -130,7 +131,7 @@ def gather(
       segments: The folder of folders of segments; empty: `segments` in Gristmill's cache.
       progress: Told as it goes on.
     """
-    root = segments or str(cache_folder() / "segments")
+    root = _root(segments)
     paths: dict[str, str] = {}
     for name, source in spec.sources.items():
         if source.generate:
@@ -148,6 +149,45 @@ def gather(
     cache = BlockCache()  # one for all: its size is the run's
     library = Library([Segments.open(path, cache) for path in distinct])
     return Materials(tokenizer, library, {name: distinct.index(path) for name, path in paths.items()})
+
+
+def by_stage(keys: Mapping[str, Mapping[str, str]], given: Materials, segments: str = "") -> dict[str, Materials]:
+    """What each stage is made from: the data that is given, or other segments that it began with and that still stand.
+
+    Args:
+      keys: Stage -> source -> key of its segments.
+      given: Made from the data that is given.
+      segments: As `gather` has it.
+
+    Raises:
+      ForeignError: A stage began with segments that are gone.
+    """
+    return {
+        stage: given if wanted == given.keys else _reopened(stage, wanted, given, _root(segments))
+        for stage, wanted in keys.items()
+    }
+
+
+def _reopened(stage: str, keys: Mapping[str, str], given: Materials, root: str) -> Materials:
+    """Segments by their keys, those that are open already as they are."""
+    folders = {folder.manifest.key: folder for folder in given.library.folders}
+    for source, key in keys.items():
+        if key in folders:
+            continue
+        if not exists(join(root, key, MANIFEST)):
+            raise ForeignError(
+                f"stage {stage!r} began with segments {key!r} of source {source!r}, the data given now is another, and "
+                f"{join(root, key)!r} is gone; give the data that it began with until the stage is over, another "
+                "--output, or --fresh to start anew there"
+            )
+        folders[key] = Segments.open(join(root, key), given.library.folders[0].cache)
+    distinct = list(dict.fromkeys(keys.values()))
+    library = Library([folders[key] for key in distinct])
+    return Materials(given.tokenizer, library, {source: distinct.index(key) for source, key in keys.items()})
+
+
+def _root(segments: str) -> str:
+    return segments or str(cache_folder() / "segments")
 
 
 def sample_rows(folder: str, wanted: int, seed: int) -> Iterator[tuple[str, str]]:

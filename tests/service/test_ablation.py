@@ -78,8 +78,8 @@ def run(arms: dict[str, str], output: Path, watch: Watch) -> Outcome:
 
 
 def decisive(folder: Path) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = json.loads((folder / "run.json").read_bytes())["decisive"]
-    return found
+    run = json.loads((folder / "run.json").read_bytes())
+    return {**run["decisive"], "segments": run["segments"]}
 
 
 def test_a_whole_ablation(arms: dict[str, str], tmp_path: Path) -> None:

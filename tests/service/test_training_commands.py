@@ -287,7 +287,7 @@ def test_tokenize(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
     line = gristmill(*command, tmp_path, "--workers", 1).line
     (folder,) = tmp_path.iterdir()
     assert line["folder"] == str(folder)
-    assert folder.name == json.loads((tiny.output / "run.json").read_bytes())["decisive"]["segments"]["web"]
+    assert folder.name == json.loads((tiny.output / "run.json").read_bytes())["segments"]["first"]["web"]
     assert (line["documents"], line["targets"]) == (200, line["tokens"] - 200)
     assert 1 < line["bytes_per_token"] < 5
     again = gristmill(*command, tiny.segments)

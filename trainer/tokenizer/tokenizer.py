@@ -80,6 +80,8 @@ class Tokenizer:
         self._plain = _backend(raw, where)
         self._plain.encode_special_tokens = True
         self._whole: Backend | None = None
+        if not self._plain.get_vocab_size(with_added_tokens=True):
+            raise TrainerError(f"{where!r} holds no token; give a tokenizer.json that was trained")
         self.largest_id = max(self._plain.get_vocab(with_added_tokens=True).values())
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if self.largest_id <= np.iinfo(np.uint16).max else np.uint32)
         added = self._plain.get_added_tokens_decoder()
@@ -120,7 +122,8 @@ class Tokenizer:
           TrainerError: there is none, or what the constructor raises.
           StorageError: it can't be read.
         """
-        file = str(path) if str(path).endswith(".json") else join(str(path), TOKENIZER)
+        named = str(path).endswith(".json") or Path(path).is_file()
+        file = str(path) if named else join(str(path), TOKENIZER)
         folder = file.rpartition("/")[0] or "."
         raw = _read(file)
         if raw is None:
@@ -248,7 +251,7 @@ def _backend(raw: bytes, where: str) -> Backend:
     try:
         backend = Backend.from_buffer(raw)
     except ValueError as error:
-        raise TrainerError(f"{where!r} is no tokenizer.json: {error}") from error
+        raise TrainerError(f"{where!r} is no tokenizer.json: {error}; give one, or a folder that holds it") from error
     if getattr(backend.model, "dropout", None):
         raise TrainerError(
             f"{where!r} has dropout {backend.model.dropout!r}: equal texts would get unequal ids; set null"

@@ -1,12 +1,19 @@
-"""run.json: what decides a run's result. An output goes on with the same, and refuses anything else.
+"""run.json: what decides a run's result. An output goes on with the same, and refuses what would make it another run.
 
 It is written twice: a beginning, as soon as the folder is taken, which holds what is known then; and the whole, right
 before the first step. An output with a beginning alone has nothing to lose: another run may take it.
+
+Two things may change while a run is not finished. Learning rates and the optimizer's factors decide neither the order
+of data nor the shape of a tensor: they count from the next step on, and `changes` tells which step that was. Data that
+has grown or changed enters at the next stage: `segments` holds each stage's own, and a stage keeps what it began with
+as soon as a checkpoint stands in it or behind it.
 """
 
+import dataclasses
 import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +25,7 @@ from schemas.training import TrainingSpec
 from storage.commit import replace_atomic
 from trainer.errors import ForeignError
 
-RUN = "run.json"
+RUN, PLANS, SUCCESS = "run.json", "plan", "_SUCCESS"
 _FREE = {
     "description",
     "checkpoint_every",
@@ -29,6 +36,23 @@ _FREE = {
     "stages",
 }
 """Parts of a recipe that may change between one start and the next: what is kept, and what fits a machine."""
+_MAY_CHANGE = re.compile(r"recipe\.(optimizer\.(betas|eps|weight_decay|clip|muon_lr|momentum)|stages\.\d+\.lr)(\.\w+)?")
+"""Places whose values may change while a run is not finished, from a step on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A value that is not what the run began with."""
+
+    step: int
+    """The first that it counts for."""
+    what: str
+    """`recipe.stages.0.lr.from`."""
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.what} was {self.before!r}, is {self.now!r} from step {self.step} on"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +65,6 @@ class Identity:
     """What the weights were at the start: a checkpoint or a folder; empty for fresh ones."""
     tokenizer: str = ""
     """sha256 of its tokenizer.json; empty where it is not made yet."""
-    segments: Mapping[str, str] | None = None
-    """Source -> key of its segments: the data and the tokenizer; None where they are not made yet."""
 
     def take(self, output: Path, owned: tuple[str, ...], fresh: bool) -> None:
         """Makes a folder this run's before its tokenizer and segments are known, or sees that it may be.
@@ -61,25 +83,69 @@ class Identity:
                 f"{str(output)!r} holds {found[0]!r}, which no training left there; give another --output"
             )
         if told is not None:
-            if not (fresh or told["begun"]) and told["decisive"] == self._decisive():
-                return
             if not fresh and told["begun"]:
-                self._compare(told["decisive"], output)
+                self._changes(told, output, 0)
+                return
+            if not fresh and told["decisive"] == self._decisive():
                 return
             clear(output, owned)
-        self._write(output, begun=False)
+        self._write(output, begun=False, segments={}, changes=())
 
-    def claim(self, output: Path) -> None:
-        """Writes it all, or sees that what stands there is the same.
+    def segments(self, output: Path, at: int, given: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+        """What each stage takes that is not over.
+
+        Args:
+          output: The folder, taken.
+          at: Number of the stage that the newest checkpoint stands in or behind; -1 where there is none.
+          given: Source -> key of its segments, of the data that is given now.
+
+        Returns:
+          Stage -> source -> key: the stage `at` what it began with, those behind it what is given.
 
         Raises:
-          ForeignError: It is another; names what differs.
+          ForeignError: The run is finished, with other data.
+        """
+        found = {stage.name: given for stage in self.spec.stages[max(at, 0) :]}
+        told = _read(output)
+        if told is None or at < 0:
+            return found
+        name = self.spec.stages[at].name
+        found[name] = told["segments"][name]
+        if (output / SUCCESS).exists():
+            for place, before, now in _differences(found[name], given, f"segments.{name}"):
+                raise _foreign(output, place, before, now)
+        return found
+
+    def claim(self, output: Path, step: int, segments: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """Writes it all, or sees what is not as it was. Windows over data that a stage takes no longer are deleted.
+
+        Args:
+          output: The folder, taken.
+          step: The last one that is done.
+          segments: What `segments` gave.
+
+        Returns:
+          What has changed, in words.
+
+        Raises:
+          ForeignError: It is another run; names what differs.
         """
         told = _read(output)
-        if told is not None and told["begun"]:
-            self._compare(told["decisive"], output)
-        else:
-            self._write(output, begun=True)
+        if told is None or not told["begun"]:
+            self._write(output, begun=True, segments=segments, changes=())
+            return []
+        new = self._changes(told, output, step + 1)
+        # what was changed at a step that is done again counts from the repetition on
+        before = [Change(**{**change, "step": min(change["step"], step + 1)}) for change in told["changes"]]
+        notes = [str(change) for change in new]
+        if others := [name for name, keys in segments.items() if keys != told["segments"][name]]:
+            for name in others:
+                if (output / PLANS / name).exists():
+                    shutil.rmtree(output / PLANS / name)
+            notes.append(f"the data is not what it was: what is given now counts from stage {others[0]!r} on")
+        if notes or before != [Change(**change) for change in told["changes"]]:
+            self._write(output, begun=True, segments={**told["segments"], **segments}, changes=(*before, *new))
+        return notes
 
     def _decisive(self) -> dict[str, Any]:
         recipe = self.spec.model_dump(mode="json", by_alias=True, exclude=_FREE)
@@ -87,20 +153,25 @@ class Identity:
         told = {"recipe": {**recipe, "stages": stages}, "start": self.start}
         if self.tokenizer:
             told["tokenizer"] = self.tokenizer
-        if self.segments is not None:
-            told["segments"] = dict(self.segments)
         return told
 
-    def _compare(self, theirs: Mapping[str, Any], output: Path) -> None:
-        mine = self._decisive()
-        if differing := _differing({key: theirs.get(key) for key in mine}, mine):
-            key, before, now = differing
-            raise ForeignError(
-                f"{str(output)!r} holds a run with {key} = {before!r}, this one has {now!r}; give another --output, or "
-                "--fresh to start anew there"
-            )
+    def _changes(self, told: Mapping[str, Any], output: Path, step: int) -> list[Change]:
+        """Where this differs from what was told, all of which may."""
+        mine, finished = self._decisive(), (output / SUCCESS).exists()
+        found = list(_differences({key: told["decisive"].get(key) for key in mine}, mine))
+        for place, before, now in found:
+            if finished or not _MAY_CHANGE.fullmatch(place):
+                raise _foreign(output, place, before, now)
+        return [Change(step=step, what=place, before=before, now=now) for place, before, now in found]
 
-    def _write(self, output: Path, *, begun: bool) -> None:
+    def _write(
+        self,
+        output: Path,
+        *,
+        begun: bool,
+        segments: Mapping[str, Mapping[str, str]],
+        changes: tuple[Change, ...],
+    ) -> None:
         told = {
             "name": self.recipe,
             "begun": begun,
@@ -108,6 +179,8 @@ class Identity:
             "gristmill": version("gristmill"),
             "torch": torch.__version__,
             "decisive": self._decisive(),
+            "segments": segments,
+            "changes": [dataclasses.asdict(change) for change in changes],
         }
         replace_atomic(str(output / RUN), json.dumps(told, indent=1, ensure_ascii=False).encode())
 
@@ -133,21 +206,28 @@ def _read(output: Path) -> dict[str, Any] | None:
         return None
     try:
         told = json.loads(path.read_bytes())
-        if isinstance(told["begun"], bool) and isinstance(told["decisive"], dict):
+        kinds = {"begun": bool, "decisive": dict, "segments": dict, "changes": list}
+        if all(isinstance(told[key], kind) for key, kind in kinds.items()):
             return dict(told)
     except (ValueError, KeyError, TypeError):
         pass  # what else stands there: a curation's
     raise ForeignError(f"no training wrote {str(path)!r}: the folder is another command's; give another --output")
 
 
-def _differing(theirs: Any, mine: Any, place: str = "") -> tuple[str, Any, Any] | None:
-    """The first place where two differ, with both values."""
-    if isinstance(theirs, dict) and isinstance(mine, dict):
+def _foreign(output: Path, place: str, before: Any, now: Any) -> ForeignError:
+    return ForeignError(
+        f"{str(output)!r} holds a run with {place} = {before!r}, this one has {now!r}; give another --output, or "
+        "--fresh to start anew there"
+    )
+
+
+def _differences(theirs: Any, mine: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The places where two differ, with both values."""
+    if isinstance(theirs, Mapping) and isinstance(mine, Mapping):
         for key in {**theirs, **mine}:
-            if found := _differing(theirs.get(key), mine.get(key), f"{place}.{key}" if place else str(key)):
-                return found
-        return None
-    if isinstance(theirs, list) and isinstance(mine, list) and len(theirs) == len(mine):
-        pairs = enumerate(zip(theirs, mine, strict=True))
-        return next((found for n, pair in pairs if (found := _differing(*pair, f"{place}.{n}"))), None)
-    return None if theirs == mine else (place, theirs, mine)
+            yield from _differences(theirs.get(key), mine.get(key), f"{place}.{key}" if place else str(key))
+    elif isinstance(theirs, list) and isinstance(mine, list) and len(theirs) == len(mine):
+        for number, pair in enumerate(zip(theirs, mine, strict=True)):
+            yield from _differences(*pair, f"{place}.{number}")
+    elif theirs != mine:
+        yield place, theirs, mine

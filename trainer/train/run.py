@@ -30,10 +30,11 @@ from trainer.model.decoder import Decoder
 from trainer.model.devices import peak_flops
 from trainer.segments.tokenize import Progress
 from trainer.tokenizer.qwen2 import is_read_as_it_is
+from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import checkpoint, stages
 from trainer.train.board import Board
 from trainer.train.checkpoint import Checkpoint
-from trainer.train.identity import RUN, Identity
+from trainer.train.identity import PLANS, RUN, SUCCESS, Identity
 from trainer.train.loop import Loop, Stage
 from trainer.train.metrics import METRICS, TIMING, JsonLines, Row
 from trainer.train.micro_rows import micro_rows
@@ -46,11 +47,12 @@ from trainer.train.training import Training
 from trainer.train.writer import CheckpointWriter
 from trainer.trained import CHECKPOINTS, MODEL, TOKENIZER, Trained, open_trained
 
-SUCCESS, REPORT, SUMMARY, PLANS, EVENTS = "_SUCCESS", "report.html", "summary.json", "plan", "events"
+REPORT, SUMMARY, EVENTS = "report.html", "summary.json", "events"
 _OWN = (RUN, TOKENIZER, f".{TOKENIZER}", PLANS, CHECKPOINTS, METRICS, TIMING, EVENTS, SUMMARY, REPORT, SUCCESS)
 """All that a run leaves in its output."""
-_GATES, _HELD_OUT, _BEFORE = "gates", "held_out", "loss_before"
-"""Facts: what each gate saw and the held-out loss behind each stage, by stage; that loss before the present one."""
+_GATES, _HELD_OUT, _BEFORE, _TARGETS = "gates", "held_out", "loss_before", "targets"
+"""Facts: what each gate saw and the held-out loss behind each stage, by stage; that loss before the present one; how
+many targets each stage has."""
 
 
 class Watcher(Protocol):
@@ -84,7 +86,7 @@ def train(
 
     Raises:
       TrainerError: The recipe, data, tokenizer or memory don't fit; nothing was trained.
-      ForeignError: The output belongs to another run.
+      ForeignError: The output belongs to another run, or the data that the stage under way began with is gone.
       IntegrityError: A file of the data, or every checkpoint, is damaged.
       TrainingFailedError: Training can't go on; the last good checkpoint stands.
     """
@@ -103,11 +105,18 @@ def train(
             stack.enter_context(Lock(str(output / "lock")))
             identity.take(output, _OWN, options.fresh)
         ranks.share_object(None)  # no rank reads before the folder is this run's
-        made = prepared(spec, data, output, given, options.segments, ranks, watcher.tokenized)
-        identity = dataclasses.replace(identity, tokenizer=made.tokenizer.sha256, segments=made.keys)
-        run = _Run(spec, identity, made, output, ranks, watcher, start, options.anneal)
+        found = checkpoint.latest(output / CHECKPOINTS, watcher.note) if ranks.first else None
+        state = ranks.share_object(found.state if found else None)
+        now = prepared(spec, data, output, given, options.segments, ranks, watcher.tokenized)
+        identity = dataclasses.replace(identity, tokenizer=now.tokenizer.sha256)
+        at = state["progress"]["stage"] if state else -1
+        keys = ranks.share_object(identity.segments(output, at, now.keys) if ranks.first else None)
+        made = materials.by_stage(keys, now, options.segments)
+        if ranks.first and keys[spec.stages[-1].name] != now.keys:
+            watcher.note("the last stage goes on with the data that it began with; what is given now is another")
+        run = _Run(spec, identity, made, now.tokenizer, output, ranks, watcher, start, options.anneal)
         del start  # a run that goes on lets it go
-        return run.go(stack)
+        return run.go(stack, found, state)
 
 
 @dataclass(slots=True)
@@ -116,7 +125,9 @@ class _Run:
 
     spec: TrainingSpec
     identity: Identity
-    made: Materials
+    made: Mapping[str, Materials]
+    """By stage that is not over."""
+    tokenizer: Tokenizer
     output: Path
     ranks: Ranks
     watcher: Watcher
@@ -124,40 +135,56 @@ class _Run:
     anneal: bool
     training: Training = dataclasses.field(init=False)
     loop: Loop = dataclasses.field(init=False)
-    held_out: HeldOut = dataclasses.field(init=False)
+    held_out: Mapping[str, HeldOut] = dataclasses.field(init=False)
+    """Of each stage's own data."""
     micro_rows: tuple[int, ...] = dataclasses.field(init=False)
     """By stage."""
 
-    def go(self, stack: contextlib.ExitStack) -> bool:
-        """Stage after stage, from where the newest checkpoint stands."""
-        found = checkpoint.latest(self.output / CHECKPOINTS, self.watcher.note) if self.ranks.first else None
-        state = self.ranks.share_object(found.state if found else None)
+    def go(self, stack: contextlib.ExitStack, found: Checkpoint | None, state: Mapping[str, Any] | None) -> bool:
+        """Stage after stage, from where the newest checkpoint stands.
+
+        Args:
+          stack: Closes what is opened.
+          found: The checkpoint, on the first rank.
+          state: Its state, on every rank.
+        """
+        left = [stage for stage in self.spec.stages if stage.name in self.made]
         plans = self.output / PLANS
-        sources = [stages.source(stage, self.spec, self.made, plans) for stage in self.spec.stages]
-        texts = {folder for name, folder in self.made.folders.items() if self.spec.sources[name].holds_out}
-        self.held_out = HeldOut(self.made.library, texts, self.spec.held_out, self.made.tokenizer)
-        for stage in self.spec.stages:
+        sources = {stage.name: stages.source(stage, self.spec, self.made[stage.name], plans) for stage in left}
+        self.held_out = self._held_out()
+        for stage in left:
             if stage.gate:
-                self.held_out.check(stage.gate, stage.name, stage.seq_len[-1][1])
+                self.held_out[stage.name].check(stage.gate, stage.name, stage.seq_len[-1][1])
         self.training = Training(self._decoder(state), self.spec.optimizer)
-        if self._model.spec.family == "qwen2" and not is_read_as_it_is(self.made.tokenizer.json) and self.ranks.first:
+        if self._model.spec.family == "qwen2" and not is_read_as_it_is(self.tokenizer.json) and self.ranks.first:
             self.watcher.note("`gristmill export` will refuse this run: no qwen2 model goes with such a tokenizer")
         self._restore(state, found)
         if self.ranks.first:
-            self.identity.claim(self.output)
+            keys = {name: made.keys for name, made in self.made.items()}
+            for words in self.identity.claim(self.output, self.training.progress.step, keys):
+                self.watcher.note(words)
         self.ranks.share_object(None)  # no rank begins before the claim stands
         stack.enter_context(threads_for(self.ranks.device, self._model.shape.parameters.total))
         stop = stack.enter_context(Stop())
-        total = sum(source.total_targets for source in sources)
-        self.loop = self._loop(stack, stop, total, found.path if found else None)
-        for number, (stage, source) in enumerate(zip(self.spec.stages, sources, strict=True)):
-            if number >= self.training.progress.stage and not self._stage(number, stage, source):
+        targets = self.training.facts.setdefault(_TARGETS, {})
+        targets.update({name: source.total_targets for name, source in sources.items()})
+        self.loop = self._loop(stack, stop, sum(targets.values()), found.path if found else None)
+        for number, stage in enumerate(self.spec.stages):
+            if number >= self.training.progress.stage and not self._stage(number, stage, sources[stage.name]):
                 return False
         if self.ranks.first:
             replace_atomic(str(self.output / SUMMARY), json.dumps(self._summary(), indent=1).encode())
             report.write(self.output)
             (self.output / SUCCESS).touch()
         return True
+
+    def _held_out(self) -> dict[str, HeldOut]:
+        """By stage: a loss before and behind it, and its gate, are over the same documents, whatever came since."""
+        found: dict[int, HeldOut] = {}
+        for made in {id(made): made for made in self.made.values()}.values():
+            texts = {folder for name, folder in made.folders.items() if self.spec.sources[name].holds_out}
+            found[id(made)] = HeldOut(made.library, texts, self.spec.held_out, self.tokenizer)
+        return {name: found[id(made)] for name, made in self.made.items()}
 
     def _restore(self, state: Mapping[str, Any] | None, found: Checkpoint | None) -> None:
         """Goes on from a checkpoint, or begins, annealing with the optimizer of what is started from."""
@@ -176,7 +203,7 @@ class _Run:
         if number > training.progress.stage:
             if training.average:  # what follows an annealing starts from its average
                 training.average.write_into(training.model)
-            facts[_BEFORE] = self._held_out_loss(self._model, self.spec.stages[0].seq_len[0][1])["loss"]
+            facts[_BEFORE] = self._held_out_loss(self._model, stage.name, self.spec.stages[0].seq_len[0][1])["loss"]
             stages.lengthen(self._model, stage)
             reset = stage.optimizer == "reset"
             training.begin_stage(number, reset=reset, average=stage.average, reference=stage.loss.name == "dpo")
@@ -197,7 +224,7 @@ class _Run:
             return False
         made = self._made()
         if stage.name not in facts.setdefault(_HELD_OUT, {}):
-            facts[_HELD_OUT][stage.name] = self._held_out_loss(made, stage.seq_len[-1][1])
+            facts[_HELD_OUT][stage.name] = self._held_out_loss(made, stage.name, stage.seq_len[-1][1])
         if stage.gate and stage.name not in facts.setdefault(_GATES, {}):
             self._judge(made, stage, stage.gate)
         return True
@@ -215,7 +242,7 @@ class _Run:
         facts, measured = self.training.facts, None
         if self.ranks.first:
             short, length = self.spec.stages[0].seq_len[0][1], stage.seq_len[-1][1]
-            measured = self.held_out.judge(made, gate, short, facts[_BEFORE], length)
+            measured = self.held_out[stage.name].judge(made, gate, short, facts[_BEFORE], length)
         measured = self.ranks.share_object(measured)
         assert measured is not None
         if not measured.passed and gate.on_fail == "stop":
@@ -228,11 +255,11 @@ class _Run:
         if self.ranks.first:
             self.watcher.note(f"gate of {stage.name}: {'open' if measured.passed else 'passed by'}; {measured.why}")
 
-    def _held_out_loss(self, decoder: Decoder, length: int) -> dict[str, float | None]:
-        """Loss and bits per byte on held-out documents; null where there are none."""
+    def _held_out_loss(self, decoder: Decoder, stage: str, length: int) -> dict[str, float | None]:
+        """Loss and bits per byte on held-out documents of a stage's data; null where there are none."""
         found = None
         if self.ranks.first:
-            loss = self.held_out.loss(decoder, length)
+            loss = self.held_out[stage].loss(decoder, length)
             told = {"loss": loss.loss, "bits_per_byte": loss.bits_per_byte, "length": length}
             found = {key: value if math.isfinite(value) else None for key, value in told.items()}
         shared: dict[str, float | None] = self.ranks.share_object(found)
@@ -276,7 +303,7 @@ class _Run:
         return decoder
 
     def _vocab_size(self, model: ModelSpec) -> int:
-        largest = self.made.tokenizer.largest_id
+        largest = self.tokenizer.largest_id
         rows = model.vocab_size or -(-(largest + 1) // 64) * 64
         if rows <= largest:
             raise TrainerError(

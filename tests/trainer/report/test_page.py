@@ -71,9 +71,9 @@ def test_what_came_out(tiny: Made) -> None:
     ) in found.text
     assert re.search(r"open ?: all that is asked holds", found.text)
     assert found.tags.count("path") >= 4  # loss, rate, speed, waiting
-    decisive = json.loads((tiny.output / "run.json").read_bytes())["decisive"]
-    assert decisive["tokenizer"] in found.text
-    assert decisive["segments"]["web"] in found.text
+    run = json.loads((tiny.output / "run.json").read_bytes())
+    assert run["decisive"]["tokenizer"] in found.text
+    assert f"web in first {run['segments']['first']['web']}" in found.text
     assert "Not measured here: MFU" in found.text
     timing = [json.loads(line) for line in (tiny.output / "timing.jsonl").read_bytes().splitlines()]
     for what, key, form in (
@@ -94,7 +94,7 @@ def test_asks_for_nothing(tiny: Made) -> None:
 def test_hostile_names_are_words(copy: Path) -> None:
     run = json.loads((copy / "run.json").read_bytes())
     run["decisive"]["recipe"]["note"] = "</pre><script>alert(1)</script>"
-    run["decisive"]["segments"] = {"<b>web": "<i>key"}
+    run["segments"] = {"first": {"<b>web": "<i>key"}}
     (copy / "run.json").write_text(json.dumps(run | {"name": "<script>alert(2)</script>"}))
     report.write(copy)
     found = page(copy)

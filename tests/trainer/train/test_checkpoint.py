@@ -126,6 +126,32 @@ def test_pruned_to_the_newest(tmp_path: Path) -> None:
     assert names(tmp_path) == ["step-000020", "step-000100", "step-1000000"]
 
 
+def test_the_newest_good_one_is_not_pruned(tmp_path: Path) -> None:
+    for step in (2, 4, 5, 6, 7):
+        checkpoint.write(tmp_path, step, tensors(), {})
+    checkpoint.prune(tmp_path, 2, proven=4)
+    assert names(tmp_path) == ["step-000004", "step-000006", "step-000007"]
+
+
+def test_falls_back_to_a_good_one(tmp_path: Path) -> None:
+    """Which stays, though the run fails right behind it."""
+    for step in (2, 4, 6, 7):
+        checkpoint.write(tmp_path, step, tensors(), {})
+    assert checkpoint.fall_back(tmp_path, 5) == tmp_path / "step-000004"
+    assert names(tmp_path) == ["step-000002", "step-000004"]
+    assert checkpoint.fall_back(tmp_path, 3) == tmp_path / "step-000004"
+    found = checkpoint.latest(tmp_path, fail)
+    assert found is not None
+    assert found.step == 4
+    assert checkpoint.fall_back(tmp_path / "none", 3) is None
+
+
+def test_none_is_good(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, 1, tensors(), {})
+    assert checkpoint.fall_back(tmp_path, 0) is None
+    assert checkpoint.latest(tmp_path, fail) is None
+
+
 def test_one_that_stands_is_replaced(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, 5, tensors(1), {"n": 1})
     checkpoint.write(tmp_path, 5, tensors(2), {"n": 2})
@@ -230,6 +256,8 @@ def test_the_last_one_must_stand(tmp_path: Path, disk: Path) -> None:
 
     def at_step(step: int) -> None:
         if step == 8:
+            while not (disk / "step-000006").exists():  # nothing else is written meanwhile
+                threading.Event().wait(0.01)
             (disk / "rest").write_bytes(bytes(shutil.disk_usage(disk).free))
 
     with pytest.raises(

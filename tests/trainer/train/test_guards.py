@@ -2,8 +2,9 @@ import json
 import math
 
 import pytest
+import torch
 
-from trainer.train.guards import Decision, GuardPolicy, Guards
+from trainer.train.guards import Decision, GuardPolicy, Guards, not_finite
 
 NORMAL = [(3.0 + 0.01 * math.sin(i), 1.0 + 0.05 * math.cos(i)) for i in range(40)]
 
@@ -40,6 +41,25 @@ def test_several_in_a_row_end_it() -> None:
         assert not guards.exhausted
         guards.judge(step, "s", math.nan, 1.0)
     assert guards.exhausted
+
+
+def test_weights_are_proven_by_the_next_finite_step() -> None:
+    guards, proven = Guards(), []
+    for step, loss in enumerate([3.0, 3.0, math.nan, math.nan, 3.0, 3.0], 1):
+        guards.judge(step, "s", loss, 1.0)
+        proven.append(guards.proven(step))
+    assert proven == [0, 1, 1, 1, 4, 5]  # those behind steps 2, 3 and 4 are the same
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_tensors_that_are_not_finite_are_named(bad: float, dtype: torch.dtype) -> None:
+    huge = torch.full((50, 3), torch.finfo(dtype).max, dtype=dtype)
+    broken = huge.clone()
+    broken[7, 1] = bad
+    tensors = {"a": huge, "b": broken, "count": torch.tensor([3]), "step": torch.tensor(bad, dtype=dtype)}
+    assert not_finite(tensors) == ["b", "step"]
+    assert not_finite({"a": huge}) == []
 
 
 def test_an_outlier_is_passed_over() -> None:

@@ -22,8 +22,8 @@ def stages() -> list[ListSource]:
     return [ListSource(seed=1), ListSource(steps=9, rows=7, seed=2, seq_len=5)]
 
 
-def torchrun(world: int, *scenarios: tuple[Path, str, int, int]) -> None:
-    """Starts ranks on this machine, which train one after the other: (folder, dtype, micro_rows, stop)."""
+def torchrun(world: int, *scenarios: tuple[Any, ...]) -> None:
+    """Starts ranks on this machine, which train one after the other: (folder, dtype, micro_rows, stop, lr or none)."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
     arguments = ["-m", "tests.trainer.train.ranks_script", json.dumps(scenarios, default=str)]
     before = filter(None, [os.environ.get("PYTHONPATH")])
@@ -46,6 +46,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (top / "whole", "float32", 2, 0),
         (top / "cut", "float32", 2, 8),
         (top / "cut", "float32", 2, 0),
+        (top / "ruined", "float32", 2, 8),
+        (top / "ruined", "float32", 2, 0, 1e30),
     )
     torchrun(3, (top / "three", "float64", 1, 0), (top / "changed", "float64", 2, 14))
     return top
@@ -69,6 +71,16 @@ def close(found: dict[str, Any], training: Training) -> None:
 def alone(trained: Path) -> Training:
     """What one rank ended with."""
     return run(trained / "one", stages(), model=Toy(torch.float64), average=True, every=60)
+
+
+def test_many_fail_alike(trained: Path) -> None:
+    found = json.loads((trained / "ruined" / "out-2.json").read_text())
+    good = trained / "ruined" / "checkpoints" / "step-000008"
+    assert found["alike"]
+    assert "step 11: loss_not_finite in 2 steps in a row" in found["failed"]
+    assert f"the same command goes on from the last good checkpoint, {good};" in found["failed"]
+    assert max((trained / "ruined" / "checkpoints").iterdir()) == good
+    assert [row.loss is None for row in rows(trained / "ruined")] == [False] * 9 + [True] * 2
 
 
 @pytest.mark.parametrize(("name", "world"), [("two", 2), ("three", 3)])

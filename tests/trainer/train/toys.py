@@ -104,6 +104,7 @@ def run(
     at_step: Callable[[int], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
     training: Training | None = None,
+    lr: LrSpec = LR,
 ) -> Training:
     """Trains a toy from where `folder` stands, as the command does; stops where it is told to."""
     training = training or Training(model or Toy(), OptimizerSpec(name=optimizer))
@@ -134,7 +135,7 @@ def run(
             if number > training.progress.stage:
                 training.begin_stage(number, reset=number == 1, average=average, reference=reference)
             bound = partial(loss, training.model)
-            if not loop.train(Stage(name=f"s{number}", source=source, loss=bound, lr=LR, micro_rows=micro_rows)):
+            if not loop.train(Stage(name=f"s{number}", source=source, loss=bound, lr=lr, micro_rows=micro_rows)):
                 break
     return training
 
@@ -142,6 +143,11 @@ def run(
 def rows(folder: Path) -> list[Row]:
     """metrics.jsonl."""
     return [Row(**json.loads(line)) for line in (folder / METRICS).read_text().splitlines()]
+
+
+def rate(start: float) -> LrSpec:
+    """A constant learning rate."""
+    return LrSpec.model_validate({"from": start})
 
 
 def stop_at(step: int) -> Callable[[int], None]:
