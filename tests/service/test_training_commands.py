@@ -403,6 +403,11 @@ BAD: dict[str, tuple[str, Exit, str]] = {
     "export": ("export {out} --output {out}", Exit.USAGE, "holds no model"),
     "chat": ("chat {tiny} --base --ask {long}", Exit.USAGE, "the prompt takes "),
     "tokenize": ("tokenize {data} --tokenizer {out}.json", Exit.USAGE, "no tokenizer at "),
+    "no_tokenizer": (
+        "train {mine} --data {data} --tokenizer {chats} --output {out}",
+        Exit.USAGE,
+        "chats.jsonl' is no tokenizer.json: ",
+    ),
     "tokenizer": ("tokenizer train --data {out} --output {out}", Exit.USAGE, "no manifest.json in "),
     "ablate": (
         "ablate --curated {data} --raw {data} --held-out {chats} --output {out} --seeds 4",

@@ -16,6 +16,8 @@ import pytest
 import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Backend
+from tokenizers import models
 from transformers import AutoTokenizer
 
 from tests.trainer.tokenizer.lookalikes import MAKERS, NAMES, TRICKY, llama3, load, ours, qwen2, write
@@ -224,6 +226,7 @@ def end_twice(told: dict[str, Any]) -> None:
     [
         (b"{}", r"'tokenizer.json' is no tokenizer.json: .*Model missing"),
         (b"\xff\xfe", r"'tokenizer.json' is no tokenizer.json"),
+        (Backend(models.BPE()).to_str().encode(), r"'tokenizer.json' holds no token; give"),
         (altered(ours(), drop_out), r"has dropout 0.1"),
         (altered(ours(), reach_the_end), r"makes the special token '</think>' out of ordinary text"),
         (altered(ours(), end_twice), r"makes \[1, 1, \d+\] of the text 'a', \[\d+\]; a document is \[BOS\] text EOS"),
@@ -246,6 +249,14 @@ def test_files_that_are_not_there_or_not_what_they_should_be(tmp_path: Path) -> 
         Tokenizer.load(folder)
     with pytest.raises(TrainerError, match=r"holds no token '\[PAD\]', which is to be its pad_token"):
         load(tmp_path, "qwen2", pad_token="[PAD]")
+
+
+def test_a_file_of_any_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_bytes(ours())
+    assert Tokenizer.load(tmp_path / "mine.txt").sha256 == Tokenizer.from_json(ours()).sha256
+    (tmp_path / "mine.txt").write_text("some words")
+    with pytest.raises(TrainerError, match=r"mine.txt' is no tokenizer.json: .*; give one, or a folder that holds it"):
+        Tokenizer.load(str(tmp_path / "mine.txt"))
 
 
 def _encoded(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
