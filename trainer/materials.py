@@ -2,7 +2,7 @@
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,9 +63,7 @@ def check(spec: TrainingSpec, data: Mapping[str, str]) -> None:
     wanted = {source.data: name for name, source in spec.sources.items() if not source.generate}
     for name, wanting in wanted.items():
         if name not in data:
-            given = ", ".join(f"{n}=…" if n else "one without a name" for n in data) or "none"
-            flag = f"--data {name}=PATH" if name else "--data DIR"
-            raise TrainerError(f"source {wanting!r} of the recipe has no data; give {flag} (given: {given})")
+            raise TrainerError(f"source {wanting!r} of the recipe has no data; {_missing(name, wanted, data)}")
     if unused := sorted(set(data) - set(wanted)):
         given = f"{unused[0]}={data[unused[0]]}" if unused[0] else data[unused[0]]
         raise TrainerError(f"no source of the recipe reads --data {given}; {_reading(wanted)}")
@@ -76,6 +74,18 @@ def check(spec: TrainingSpec, data: Mapping[str, str]) -> None:
             Corpus(data[source.data])
         else:
             files(data[source.data])
+
+
+def _missing(name: str, wanted: Collection[str], data: Mapping[str, str]) -> str:
+    """How to give what is missing, and what was given instead."""
+    if name:
+        flag = f"give --data {name}=PATH"
+    elif spare := [other for other in data if other not in wanted]:
+        flag = f"it reads the data given without a name: --data DIR, not --data {spare[0]}=DIR"
+    else:
+        flag = "give --data DIR"
+    given = ", ".join(f"{n}=…" if n else "one without a name" for n in data) or "none"
+    return f"{flag} (given: {given})"
 
 
 def _reading(names: Iterable[str]) -> str:

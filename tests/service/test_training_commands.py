@@ -341,6 +341,12 @@ BAD: dict[str, tuple[str, Exit, str]] = {
     ),
     "no_output": ("train {mine} --data {data}", Exit.USAGE, "--output DIR is missing"),
     "no_data": ("train {mine} --output {out}", Exit.USAGE, "source 'web' of the recipe has no data; give --data DIR"),
+    "named": (
+        "train {mine} --data web={data} --output {out}",
+        Exit.USAGE,
+        "source 'web' of the recipe has no data; it reads the data given without a name: --data DIR, not "
+        "--data web=DIR (given: web=…)",
+    ),
     "unused": ("train {mine} --data {data} --data a=b --output {out}", Exit.USAGE, "reads --data a=b; they read one"),
     "twice": (
         "train {mine} --data . --data .. --output {out}",

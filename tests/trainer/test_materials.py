@@ -40,6 +40,13 @@ MADE = {"sums": {"kind": "chat", "generate": "arithmetic", "documents": 20}}
 UNMATCHED: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "missing": (TWO, {"general": "."}, r"source 'code' of the recipe has no data; give --data code=PATH \(given: gen"),
     "none": ({"web": {}}, {}, r"source 'web' of the recipe has no data; give --data DIR \(given: none\)"),
+    "named": (
+        {"web": {}},
+        {"web": "."},
+        r"source 'web' of the recipe has no data; it reads the data given without a name: --data DIR, not --data "
+        r"web=DIR \(given: web=…\)$",
+    ),
+    "named_by_others": ({"web": {}, **TWO}, {"general": ".", "code": "."}, r"no data; give --data DIR \(given: gen"),
     "unnamed": (TWO, {"": "."}, r"source 'general' of the recipe has no data; .* \(given: one without a name\)"),
     "unused": ({"web": {}}, {"": "a", "code": "b"}, r"no source of the recipe reads --data code=b; they read one with"),
     "generated": (MADE, {"": "a"}, r"no source of the recipe reads --data a; none reads any: what they learn is gen"),
