@@ -85,6 +85,16 @@ def test_no_manifest(tmp_path: Path) -> None:
         Corpus(str(tmp_path))
 
 
+def test_the_manifest_says_that_a_run_has_all_its_shards(curated: Path) -> None:
+    """It is written behind the last shard, so a folder is read without _SUCCESS, and shards alone are not."""
+    assert sorted(path.name for path in curated.iterdir()) == ["manifest.json", "shards"]
+    assert [texts(Corpus(str(curated)), shard) for shard in range(2)] == TEXTS
+    (curated / "manifest.json").unlink()
+    (curated / "_SUCCESS").touch()
+    with pytest.raises(TrainerError, match=r"no manifest.json in .*; give the folder that a finished"):
+        Corpus(str(curated))
+
+
 def test_a_manifest_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(TrainerError, match=r"is no manifest that this version reads: gristmill: Field required"):
