@@ -127,8 +127,8 @@ def _estimate(name: str, spec: TrainingSpec, options: "Options") -> int:
     from trainer.train.start import fitted
     from trainer.trained import open_trained
 
-    if options.init:
-        spec = fitted(spec, open_trained(options.init, weights=False), options.anneal)
+    start = open_trained(options.init, weights=False) if options.init else None
+    spec = fitted(spec, start, options.anneal)
     table = Table.grid(padding=(0, 2))
     for what, how_much in of_recipe(name, spec).lines():
         table.add_row(Text(plain(what)), Text(plain(how_much)))

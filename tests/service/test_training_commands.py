@@ -355,6 +355,11 @@ BAD: dict[str, tuple[str, Exit, str]] = {
     ),
     "nowhere": ("train {mine} --data {out} --output {out}", Exit.USAGE, "no manifest.json in "),
     "no_model": ("train sft-dpo-nano --output {out}", Exit.USAGE, "the recipe gives no model of its own"),
+    "no_shape": (
+        "train sft-dpo --estimate",
+        Exit.USAGE,
+        "no model of its own: say which to start from with --init DIR",
+    ),
     "init": ("train sft-dpo-nano --init {data} --output {out}", Exit.USAGE, "holds no model: neither checkpoints/"),
     "shape": (
         "train {mine} --init {tiny} --set model.layers=2 --data {data} --output {out}",
