@@ -175,7 +175,7 @@ class Loop:
         if at.step > self._saved:
             tensors = training.tensors()
             if broken := not_finite(tensors):  # on every rank: the weights are the same
-                self._fail(stage, f"the step has made {broken[0]!r} not finite, {len(broken)} tensors in all")
+                self._fail(stage, f"{len(broken)} tensors are not finite, {broken[0]!r} the first of them")
             if self.writer:
                 if self.metrics:
                     self.metrics.sync()

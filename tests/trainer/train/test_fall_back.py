@@ -22,7 +22,7 @@ RUINS = {
         12,
         r"step 12: loss_not_finite in 4 steps in a row, .* in rows \[0, 1, 2, 3, 4, 5\]",
     ),
-    "weights_not_finite": (1e39, 8, r"step 8: the step has made 'model/.*' not finite, \d+ tensors in all"),
+    "weights_not_finite": (1e39, 8, r"step 8: \d+ tensors are not finite, 'model/.*' the first of them"),
 }
 
 
