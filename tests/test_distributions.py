@@ -17,7 +17,7 @@ PUBLIC: dict[str, list[str]] = {
     "dedup": [],
     "classifiers": [],
     "curation": ["ForEach", "Inputs", "Options", "run"],
-    "curation.readers": ["VERSION", "FormatError", "Limits", "Reader", "open_task", "page_at"],
+    "curation.readers": ["VERSION", "FormatError", "Limits", "NoTextError", "Reader", "open_task", "page_at"],
     "curation.report": ["render"],
     "trainer": [],
     "trainer.loader": ["PlanSource", "StepDataset"],
