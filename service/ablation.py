@@ -166,12 +166,7 @@ def ablate(
     Raises:
       TrainerError: Fewer seeds, another kind of recipe, no data, or no held-out text left.
     """
-    if seeds < LEAST_SEEDS:
-        raise TrainerError(f"{seeds} seeds make no interval worth having; take {LEAST_SEEDS} or more")
-    if [source.kind for source in spec.sources.values()] != ["text"]:
-        raise TrainerError(f"{recipe} reads sources {sorted(spec.sources)}; ablations compare one source of text")
-    if any(stage.tokens is None for stage in spec.stages):
-        raise TrainerError(f"{recipe} counts passes; arms are to see equally many targets: give its stages tokens")
+    _check(recipe, spec, seeds)
     held = hold_out(texts, {name: Corpus(folder) for name, folder in arms.items()})
     tokenizer = output / TOKENIZER
     own = materials.kept_tokenizer(tokenizer, lambda: _union(spec.tokenizer, arms.values(), spec.seed))
@@ -205,6 +200,15 @@ def ablate(
     )
     replace_atomic(str(output / "ablation.json"), outcome.json().encode())
     return outcome
+
+
+def _check(recipe: str, spec: TrainingSpec, seeds: int) -> None:
+    if seeds < LEAST_SEEDS:
+        raise TrainerError(f"{seeds} seeds make no interval worth having; take {LEAST_SEEDS} or more")
+    if [source.kind for source in spec.sources.values()] != ["text"]:
+        raise TrainerError(f"{recipe} reads sources {sorted(spec.sources)}; ablations compare one source of text")
+    if any(stage.tokens is None for stage in spec.stages):
+        raise TrainerError(f"{recipe} counts passes; arms are to see equally many targets: give its stages tokens")
 
 
 def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:

@@ -277,7 +277,7 @@ class View:
         """(name, why) of files that could not be read whole."""
         found = []
         for entry in self.manifest.inputs:
-            faults = ", ".join(f"{numbers.count(n)} {self.words.reason(name)}" for name, n in entry.faults.items())
+            faults = ", ".join(f"{self.words.reason(name)}: {numbers.count(n)}" for name, n in entry.faults.items())
             if entry.error or faults:
                 found.append((entry.name, entry.error or faults))
         return found

@@ -298,7 +298,7 @@ def test_notices_come_first() -> None:
     ]
     inputs = words_of(tree.xpath("//section[@id='inputs']")[0])
     assert "b.warc.gz cut at byte 77" in inputs
-    assert "c.gz 1 truncated record" in inputs
+    assert "c.gz truncated record: 1" in inputs
 
 
 def test_charts_carry_their_numbers_as_tables() -> None:
