@@ -185,16 +185,12 @@ def ablate(
             loss, _ = evaluate(trained.decoder, trained.tokenizer, held.texts, trained.decoder.spec.context)
             losses[arm].append(loss.bits_per_byte)
             watcher.note(f"{arm}, seed {seed}: {loss.bits_per_byte:.4f} bits per byte")
-    passes = {
-        arm: max(_passes(told) for _, told in dry_run(spec, {name: folder}, own, segments))
-        for arm, folder in arms.items()
-    }
     outcome = Outcome(
         recipe=recipe,
         targets=sum(stage.tokens or 0 for stage in spec.stages),
         held_out=held,
         losses={arm: tuple(found) for arm, found in losses.items()},
-        passes=passes,
+        passes={arm: _passes(dry_run(spec, {name: folder}, own, segments)) for arm, folder in arms.items()},
         difference=_paired(losses["curated"], losses["raw"]),
         null=_paired(losses["null"], losses["curated"]),
     )
@@ -215,8 +211,9 @@ def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)])
 
 
-def _passes(told: Any) -> float:
-    return max(part.passes for part in told.sources.values())
+def _passes(stages: Iterable[tuple[Any, Any]]) -> float:
+    """The most of any stage's sources."""
+    return max(part.passes for _, told in stages for part in told.sources.values())
 
 
 def _union(spec: TokenizerSpec, folders: Iterable[str], seed: int) -> Tokenizer:
