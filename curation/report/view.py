@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from curation.by_language import EACH
 from curation.false_loss import upper_bound
 from curation.report import numbers
 from curation.report.inert import link, one_line, visible
@@ -269,9 +270,11 @@ class View:
 
     def target(self) -> str:
         """The language of the recipe, or those that its language stage lets pass; empty where it is any."""
+        if self.manifest.language not in ("", EACH):
+            return self.manifest.language
         found = (stage for stage in self.manifest.stages if stage.enabled and stage.name == "language")
         few = next((stage.params.get("languages", ()) for stage in found), ())
-        return self.manifest.language or (", ".join(few) if len(few) <= FEW_LANGUAGES else "")
+        return ", ".join(few) if len(few) <= FEW_LANGUAGES else ""
 
     def unread(self) -> list[tuple[str, str]]:
         """(name, why) of files that could not be read whole."""
