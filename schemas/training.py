@@ -182,11 +182,14 @@ class GateSpec(_Strict):
 
 
 class RopeChange(_Strict):
-    """What a stage does to the rotary base when it lengthens the context."""
+    """What a stage does to the rotary frequencies when it lengthens the context."""
 
     theta: Positive | None = None
+    """The base."""
     factor: Positive = 1.0
     """Instead of `theta`: times what it was."""
+    scaling: RopeScaling | None = None
+    """In place of the model's; None leaves that."""
 
 
 class StageSpec(_Strict):

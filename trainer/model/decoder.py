@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from schemas.training import ModelSpec
+from schemas.training import ModelSpec, RopeScaling
 from trainer.errors import TrainerError
 from trainer.model import rope
 from trainer.model.attention import AttentionSpec, Body, attention, causal, within_documents
@@ -219,8 +219,8 @@ class Decoder(nn.Module):
         """[vocab_size, dim]: what hidden states are multiplied by; the embedding where it is tied."""
         return cast(nn.Parameter, self.embedding.weight if self.output is None else self.output.weight)
 
-    def set_context(self, context: int, rope_theta: float) -> None:
-        """Gives the model another context and rotary base, as a stage that lengthens does; weights stay.
+    def set_context(self, context: int, rope_theta: float, rope_scaling: RopeScaling | None) -> None:
+        """Gives the model another context and rotary frequencies, as a stage that lengthens does; weights stay.
 
         Raises:
           TrainerError: A learned table of positions has another length.
@@ -232,7 +232,8 @@ class Decoder(nn.Module):
                     f"context {context!r}: keep it, or take a family with rotary positions (llama, qwen2)"
                 )
             return
-        self.spec = self.spec.model_copy(update={"context": context, "rope_theta": rope_theta})
+        changed = {"context": context, "rope_theta": rope_theta, "rope_scaling": rope_scaling}
+        self.spec = self.spec.model_copy(update=changed)
 
     def _rotation(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         radians = rope.frequencies(self.shape.head_dim, self.spec.rope_theta, self.spec.rope_scaling, positions.device)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from schemas.training import ModelSpec, StageSpec, TrainingSpec
+from schemas.training import ModelSpec, RopeChange, StageSpec, TrainingSpec
 from trainer.batch import Batch, Source
 from trainer.errors import TrainerError
 from trainer.loader import PlanSource
@@ -63,24 +63,29 @@ def _dpo(decoder: Decoder, reference: Decoder, stage: StageSpec, batch: Batch) -
 
 
 def lengthen(decoder: Decoder, stage: StageSpec) -> None:
-    """Gives the model the context that the stage's rows need, and the rotary base it asks for."""
+    """Gives the model the context that the stage's rows need, and the rotary frequencies it asks for."""
     longest = max(length for _, length in stage.seq_len)
-    change = stage.rope
-    theta = decoder.spec.rope_theta
-    if change is not None:
-        theta = change.theta if change.theta is not None else theta * change.factor
-    decoder.set_context(max(decoder.spec.context, longest), theta)
+    spec, change = decoder.spec, stage.rope or RopeChange()
+    theta = spec.rope_theta * change.factor if change.theta is None else change.theta
+    decoder.set_context(max(spec.context, longest), theta, change.scaling or spec.rope_scaling)
 
 
 def check_lengths(model: ModelSpec, spec: TrainingSpec) -> None:
-    """A learned table of positions can't grow.
+    """A learned table of positions can't grow, and has no rotary frequencies.
 
     Raises:
-      TrainerError: A stage's rows are longer than the table.
+      TrainerError: A stage's rows are longer than the table, or it changes what is not there.
     """
+    if model.family != "gpt2":
+        return
     for stage in spec.stages:
         longest = max(length for _, length in stage.seq_len)
-        if model.family == "gpt2" and longest > model.context:
+        if stage.rope:
+            raise TrainerError(
+                f"stage {stage.name!r} changes rotary positions by rope {stage.rope.model_dump(exclude_defaults=True)}, "
+                "a gpt2 model has a table of positions instead; leave rope out, or take family llama or qwen2"
+            )
+        if longest > model.context:
             raise TrainerError(
                 f"stage {stage.name!r} has rows of {longest} positions, a gpt2 model of context {model.context} has a "
                 "table of that many; lower seq_len, or raise model.context"

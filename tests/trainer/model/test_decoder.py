@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from schemas.training import ModelSpec
+from schemas.training import ModelSpec, RopeScaling
 from tests.trainer.model.randomised import SPECS, VOCAB, randomised, tokens
 from trainer.errors import TrainerError
 from trainer.model.attention import Body
@@ -123,7 +123,7 @@ def test_compiled_it_computes_the_same() -> None:
     compiled = torch.compile(decoder, backend="aot_eager", dynamic=False, fullgraph=True)
     for arguments in ({}, {"positions": POSITIONS, "documents": DOCUMENTS.contiguous()}):
         assert torch.equal(compiled(ids, **arguments), decoder(ids, **arguments))
-    decoder.set_context(4096, 5e6)
+    decoder.set_context(4096, 5e6, None)
     assert torch.equal(compiled(ids), decoder(ids))
 
 
@@ -179,19 +179,21 @@ def test_sizes_left_open_are_filled_in() -> None:
 def test_a_lengthened_context_turns_otherwise_and_is_kept() -> None:
     decoder = randomised("llama")
     before = decoder(tokens(1, 24))
-    decoder.set_context(48, 1e6)
+    decoder.set_context(48, 1e6, None)
     assert (decoder.spec.context, decoder.spec.rope_theta) == (48, 1e6)
     assert not torch.equal(decoder(tokens(1, 24)), before)
-    decoder.set_context(24, 10_000.0)
+    decoder.set_context(48, 10_000.0, RopeScaling(original_context=24))
+    assert not torch.equal(decoder(tokens(1, 24)), before)
+    decoder.set_context(24, 10_000.0, None)
     assert torch.equal(decoder(tokens(1, 24)), before)
 
 
 def test_a_table_of_positions_has_the_length_it_has() -> None:
     decoder = randomised("gpt2")
-    decoder.set_context(96, 1e6)
+    decoder.set_context(96, 1e6, None)
     assert decoder.spec == randomised("gpt2").spec
     with pytest.raises(TrainerError, match="table of 96 positions and can't change to the context 192"):
-        decoder.set_context(192, 1e4)
+        decoder.set_context(192, 1e4, None)
 
 
 def recomputed(decoder: Decoder, ids: list[int], new: int) -> list[int]:

@@ -287,7 +287,7 @@ def test_a_tokenizer_without_turns_gives_a_single_end(tmp_path: Path) -> None:
 def test_a_lengthened_model_is_exported_as_it_is(tmp_path: Path) -> None:
     ours = randomised("qwen2-tied")
     before = ours(tokens(1, 40))
-    ours.set_context(192, 8e6)
+    ours.set_context(192, 8e6, None)
     hf.export(ours, None, tmp_path)
     config = transformers.AutoConfig.from_pretrained(tmp_path)
     assert (config.max_position_embeddings, rope_of(config)["rope_theta"]) == (192, 8e6)
