@@ -65,7 +65,7 @@ def golden() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("scheme", "hash_name"), [("fineweb", "sha1"), ("fineweb2", "xxhash")])
 def test_signatures_equal_an_installed_datatroves(scheme: Scheme, hash_name: str, tmp_path: Path) -> None:
-    pytest.importorskip("datatrove", reason="datatrove pins old libraries, so only an oracle environment has it")
+    pytest.importorskip("datatrove", reason="datatrove is not installed; it is in the extra `dev`")
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
     from datatrove.utils.hashing import HashConfig
 

@@ -1,7 +1,4 @@
-"""The same numbers as TRL's trainers make of the same model and texts.
-
-TRL is no dependency: where it is not installed these tests skip. `pip install trl` beside the `dev` extra runs them.
-"""
+"""The same numbers as TRL's trainers make of the same model and texts."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ from trainer.batch import Batch
 from trainer.losses.dpo import dpo
 from trainer.losses.next_token import next_token
 
-trl = pytest.importorskip("trl", reason="TRL is not installed (pip install trl)")
+trl = pytest.importorskip("trl", reason="TRL is not installed; it is in the extra `dev`")
 transformers = pytest.importorskip("transformers")
 datasets = pytest.importorskip("datasets")
 
