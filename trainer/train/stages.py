@@ -82,8 +82,8 @@ def check_lengths(model: ModelSpec, spec: TrainingSpec) -> None:
         longest = max(length for _, length in stage.seq_len)
         if stage.rope:
             raise TrainerError(
-                f"stage {stage.name!r} changes rotary positions by rope {stage.rope.model_dump(exclude_defaults=True)}, "
-                "a gpt2 model has a table of positions instead; leave rope out, or take family llama or qwen2"
+                f"stage {stage.name!r} has rope {stage.rope.model_dump(exclude_unset=True)!r}, a gpt2 model a table of "
+                "positions and nothing to turn; leave rope out, or take family llama or qwen2"
             )
         if longest > model.context:
             raise TrainerError(

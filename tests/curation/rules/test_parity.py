@@ -188,7 +188,7 @@ def random_texts(seed: int, count: int) -> list[str]:
 
 
 def theirs(name: str, **parameters: object) -> Any:
-    filters = pytest.importorskip("datatrove.pipeline.filters", reason="datatrove is not installed; it is in the extra `dev`")
+    filters = pytest.importorskip("datatrove.pipeline.filters", reason="datatrove is missing; it is in the extra `dev`")
     return getattr(filters, name)(**parameters)
 
 

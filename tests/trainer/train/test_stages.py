@@ -32,7 +32,7 @@ def test_a_stage_lengthens_and_turns_otherwise() -> None:
     ("one", "words"),
     [
         (stage(33), "stage 's' has rows of 33 positions, a gpt2 model of context 32 has a table"),
-        (stage(32, factor=2), r"stage 's' changes rotary positions by rope \{'factor': 2\.0\}, a gpt2 model has a"),
+        (stage(32, factor=2), r"stage 's' has rope \{'factor': 2\.0\}, a gpt2 model a table"),
     ],
 )
 def test_a_table_of_positions_stays_as_it_is(one: StageSpec, words: str) -> None:
