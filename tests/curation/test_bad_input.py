@@ -23,6 +23,7 @@ from storage.errors import MissingError, RegistryError, StorageError
 from tests.curation.conftest import PROSE, Small
 from tests.curation.own_stages import Killer
 from tests.runs import IN_MEMORY, Finished, published, rows
+from tests.small_disk import small_disk
 
 PAGE = "<html><head><title>t</title></head><body><article>{}</article></body></html>"
 ARTICLE = "".join(f"<p>{sentence}.</p>" for sentence in PROSE)
@@ -259,18 +260,8 @@ def test_a_file_that_can_not_be_read(small: Small, tmp_path: Path) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 200 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
-    try:
-        made = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        made = False
-    if not made:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "200k") as folder:
+        yield folder
 
 
 def test_a_full_disk(small: Small, disk: Path, tmp_path: Path) -> None:

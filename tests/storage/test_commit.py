@@ -20,6 +20,7 @@ from storage import commit, paths
 from storage.copies import place
 from storage.errors import StorageError
 from storage.hashed import HashedFile
+from tests.small_disk import small_disk
 
 ROOT = Path(__file__).parents[2]
 _count = itertools.count()
@@ -251,21 +252,10 @@ NO_ROOM = {
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB with 256 KiB left, `old` on it."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    try:
-        made = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        made = False
-    if not made:
-        pytest.skip("mounting a small file system needs root")
-    (disk / "old").write_bytes(b"old")
-    (disk / "rest").write_bytes(bytes(760_000))
-    try:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        (disk / "old").write_bytes(b"old")
+        (disk / "rest").write_bytes(bytes(760_000))
         yield disk
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.parametrize("case", ["hashed", "hashed_in_the_buffer", "replace", "create"])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from storage.errors import StorageError
+from tests.small_disk import small_disk
 from tests.trainer.train.toys import Killed, ListSource, Toy, kill_at, rows, run
 from trainer.errors import IntegrityError, TrainerError, TrainingFailedError
 from trainer.train import checkpoint
@@ -197,20 +198,8 @@ def test_copies_at_once_and_writes_behind(tmp_path: Path) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        made = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        made = False
-    if not made:
-        pytest.skip("mounting a small file system needs root")
-    try:
+    with small_disk(tmp_path / "disk", "1m") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_leaves_the_last_one(disk: Path) -> None:
