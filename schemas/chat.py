@@ -14,6 +14,8 @@ class Message(_Strict):
 
     role: Literal["system", "user", "assistant"]
     content: str
+    reasoning_content: str = ""
+    """What an assistant thinks before it answers, by the name that chat templates know."""
 
 
 class Conversation(_Strict):
@@ -25,10 +27,10 @@ class Conversation(_Strict):
 
 
 class Preference(_Strict):
-    """A prompt with a better and a worse answer."""
+    """A prompt with a better and a worse answer, both an assistant's."""
 
     id: str
     prompt: tuple[Message, ...] = Field(min_length=1)
-    chosen: str
-    rejected: str
+    chosen: Message
+    rejected: Message
     language: str = ""

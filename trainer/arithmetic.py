@@ -76,8 +76,8 @@ def preferences(n: int, seed: int, *, held_out: bool = False, below: int = 100) 
             Preference(
                 id=f"arithmetic-{seed}-{i}",
                 prompt=(Message(role="user", content=problem.question),),
-                chosen=problem.answer,
-                rejected=_wrong(problem, _Draw(seed, "wrong", i)),
+                chosen=Message(role="assistant", content=problem.answer),
+                rejected=Message(role="assistant", content=_wrong(problem, _Draw(seed, "wrong", i))),
                 language=problem.language,
             )
         )

@@ -2,7 +2,8 @@
 
 Read are: ours; OpenAI's `messages`; TRL's `prompt` with `completion`, or with `chosen` and `rejected`, each as text or
 as messages; `chosen` and `rejected` as whole conversations, in messages or in the text form of Anthropic's HH data
-(https://github.com/anthropics/hh-rlhf): "\\n\\nHuman: …\\n\\nAssistant: …".
+(https://github.com/anthropics/hh-rlhf): "\\n\\nHuman: …\\n\\nAssistant: …". An assistant's message may bring its reasoning
+in a key of its own, by any of the names that servers give it.
 """
 
 import re
@@ -21,6 +22,8 @@ _ROLES: dict[str, Literal["system", "user", "assistant"]] = {
     "assistant": "assistant",
 }
 _CALLS = ("tool_calls", "function_call")
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+"""DeepSeek's and Qwen's name, vLLM's and OpenRouter's, gpt-oss's and Ollama's."""
 
 
 def conversation(row: Row) -> Conversation:
@@ -31,13 +34,13 @@ def conversation(row: Row) -> Conversation:
     """
     value = row.value
     if "messages" in value:
-        messages = _messages(value["messages"], row)
+        messages = _messages(value["messages"], f"{row.where}: messages")
     elif "prompt" in value and "completion" in value:
         messages = (*_prompt(value["prompt"], row), _answer("completion", row))
     elif "prompt" in value and "chosen" in value:
         messages = (*_prompt(value["prompt"], row), _answer("chosen", row))
     elif "chosen" in value:
-        messages = _messages(value["chosen"], row)
+        messages = _messages(value["chosen"], f"{row.where}: chosen")
     else:
         raise _unknown(row, "messages, or prompt with completion, or chosen")
     if not any(message.role == "assistant" and message.content.strip() for message in messages):
@@ -58,7 +61,9 @@ def preference(row: Row) -> Preference:
         prompt = _prompt(value["prompt"], row)
         chosen, rejected = _answer("chosen", row), _answer("rejected", row)
     else:
-        (*before, chosen), (*other, rejected) = (_messages(value[side], row) for side in ("chosen", "rejected"))
+        (*before, chosen), (*other, rejected) = (
+            _messages(value[side], f"{row.where}: {side}") for side in ("chosen", "rejected")
+        )
         if before != other:
             raise TrainerError(f"{row.where}: chosen and rejected differ before their last turns in {_short(value)}")
         prompt = tuple(before)
@@ -66,66 +71,85 @@ def preference(row: Row) -> Preference:
         raise TrainerError(f"{row.where}: two answers of an assistant to a user were expected, not {_short(value)}")
     if not chosen.content.strip():
         raise TrainerError(f"{row.where}: the chosen answer is empty in {_short(value)}")
-    return Preference(
-        id=_id(row), prompt=prompt, chosen=chosen.content, rejected=rejected.content, language=_language(row)
-    )
+    return Preference(id=_id(row), prompt=prompt, chosen=chosen, rejected=rejected, language=_language(row))
 
 
-def _messages(value: Any, row: Row) -> tuple[Message, ...]:
+def _messages(value: Any, where: str) -> tuple[Message, ...]:
     """A whole conversation, in messages or as HH's text."""
     if isinstance(value, str):
-        return _turns(value, row)
+        return _turns(value, where)
     if not isinstance(value, Sequence) or not value:
-        raise TrainerError(f"{row.where}: messages were expected, not {_short(value)}")
-    return tuple(_message(message, row) for message in value)
+        raise TrainerError(f"{where}: messages were expected, not {_short(value)}")
+    return tuple(_message(message, f"{where}[{number}]") for number, message in enumerate(value))
 
 
-def _message(value: Any, row: Row) -> Message:
-    if not isinstance(value, Mapping) or str(value.get("role")) not in _ROLES:
-        raise TrainerError(f"{row.where}: a message has role ({', '.join(_ROLES)}) and content, unlike {_short(value)}")
+def _message(value: Any, where: str) -> Message:
+    if not isinstance(value, Mapping):
+        raise TrainerError(f"{where}: a message has role and content, unlike {_short(value)}")
+    role = value.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        raise TrainerError(
+            f"{where}.role: {_short(role)} can't be learnt, only {', '.join(_ROLES)}; leave such conversations out"
+        )
     if calls := [key for key in _CALLS if value.get(key)]:
-        raise TrainerError(f"{row.where}: {calls[0]} can't be learnt, in {_short(value)}; leave such conversations out")
+        found = _short(value[calls[0]])
+        raise TrainerError(f"{where}.{calls[0]}: {found} can't be learnt; leave such conversations out")
     if value.get("weight") == 0:
-        raise TrainerError(f"{row.where}: weight 0 can't be kept, in {_short(value)}; every answer is learnt")
-    return Message(role=_ROLES[value["role"]], content=_text(value.get("content"), row))
+        raise TrainerError(f"{where}.weight: 0 can't be kept; every answer is learnt")
+    content = _text(value.get("content"), f"{where}.content")
+    return Message(role=_ROLES[role], content=content, reasoning_content=_reasoning(value, where))
 
 
-def _text(content: Any, row: Row) -> str:
-    """A content, which OpenAI also writes as parts."""
-    if isinstance(content, list):
-        if strange := [part for part in content if not isinstance(part, Mapping) or part.get("type") != "text"]:
-            raise TrainerError(f"{row.where}: only parts of text can be learnt, not {_short(strange[0])}")
-        content = "".join(_text(part.get("text"), row) for part in content)
-    if not isinstance(content, str):
-        raise TrainerError(f"{row.where}: a content is text, not {_short(content)}")
+def _reasoning(message: Mapping[str, Any], where: str) -> str:
+    """What an assistant thinks before it answers; empty where it says nothing of it."""
+    told = {key: _text(message[key], f"{where}.{key}") for key in _REASONING if message.get(key)}
+    if told and message["role"] != "assistant":
+        raise TrainerError(f"{where}.{next(iter(told))}: reasoning is an assistant's, not of role {message['role']!r}")
+    if len(set(told.values())) > 1:
+        raise TrainerError(f"{where}: {' and '.join(told)} differ in {_short(told)}; give the reasoning once")
+    return next(iter(told.values()), "")
+
+
+def _text(content: Any, where: str) -> str:
+    """A text, which OpenAI also writes as parts."""
+    if not isinstance(content, list):
+        return _string(content, where)
+    for number, part in enumerate(content):
+        if not isinstance(part, Mapping) or part.get("type") != "text":
+            raise TrainerError(f"{where}[{number}]: only parts of text can be learnt, not {_short(part)}")
+    return "".join(_string(part.get("text"), f"{where}[{number}].text") for number, part in enumerate(content))
+
+
+def _string(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise TrainerError(f"{where}: text was expected, not {_short(value)}")
     try:
-        content.encode()
+        value.encode()
     except UnicodeEncodeError as error:
-        raise TrainerError(f"{row.where}: half a surrogate pair in {_short(content)}: {error}") from error
-    return content
+        raise TrainerError(f"{where}: half a surrogate pair in {_short(value)}: {error}") from error
+    return value
 
 
 def _prompt(value: Any, row: Row) -> tuple[Message, ...]:
     """What comes before the answer: messages, HH's text up to `Assistant:`, or what a user says."""
+    where = f"{row.where}: prompt"
     if not isinstance(value, str):
-        return _messages(value, row)
+        return _messages(value, where)
     if not _is_hh(value):
-        return (Message(role="user", content=_text(value, row)),)
-    messages = _turns(value, row)
+        return (Message(role="user", content=_string(value, where)),)
+    messages = _turns(value, where)
     return messages[:-1] if messages[-1].role == "assistant" and not messages[-1].content else messages
 
 
 def _answer(side: str, row: Row) -> Message:
-    """What answers the prompt: text, or one message of an assistant."""
-    value, prompt = row.value[side], row.value["prompt"]
+    """What answers the prompt: text, or one message of an assistant, in a list as TRL has it, or by itself."""
+    value, prompt, where = row.value[side], row.value["prompt"], f"{row.where}: {side}"
     if isinstance(value, str):
-        text = _text(value, row)
+        text = _string(value, where)
         return Message(role="assistant", content=text.strip() if _is_hh(prompt) else text)
-    messages = _messages(value, row)
+    messages = (_message(value, where),) if isinstance(value, Mapping) else _messages(value, where)
     if len(messages) != 1 or messages[0].role != "assistant":
-        raise TrainerError(
-            f"{row.where}: beside a prompt one message of an assistant was expected, not {_short(value)}"
-        )
+        raise TrainerError(f"{where}: beside a prompt one message of an assistant was expected, not {_short(value)}")
     return messages[0]
 
 
@@ -133,11 +157,11 @@ def _is_hh(prompt: Any) -> bool:
     return isinstance(prompt, str) and _HH.match(prompt) is not None
 
 
-def _turns(text: str, row: Row) -> tuple[Message, ...]:
+def _turns(text: str, where: str) -> tuple[Message, ...]:
     """HH's text; blanks around a turn belong to the format."""
-    before, *parts = _HH.split(_text(text, row))
+    before, *parts = _HH.split(_string(text, where))
     if before.strip() or not parts:
-        raise TrainerError(f"{row.where}: text that begins with '\\n\\nHuman: ' was expected, not {_short(text)}")
+        raise TrainerError(f"{where}: text that begins with '\\n\\nHuman: ' was expected, not {_short(text)}")
     return tuple(
         Message(role="user" if role == "Human" else "assistant", content=content.strip())
         for role, content in zip(parts[::2], parts[1::2], strict=True)
@@ -147,7 +171,7 @@ def _turns(text: str, row: Row) -> tuple[Message, ...]:
 def _id(row: Row) -> str:
     given = row.value.get("id")
     if isinstance(given, str | int) and not isinstance(given, bool) and given != "":
-        return _text(str(given), row)
+        return _string(str(given), f"{row.where}: id")
     return row.id
 
 

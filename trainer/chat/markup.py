@@ -25,23 +25,30 @@ _MARKS = "chat_marks"
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Three characters that stand nowhere in a conversation."""
+    """Four characters that stand nowhere in a conversation."""
 
     opens: str
     """Here a part to be learnt begins."""
     closes: str
     breaks: str
     """Stands inside a special token's name that came from a message, so that it reads as text."""
+    reasons: str
+    """Stands inside a message's reasoning, so that a template is seen to leave it out."""
 
     @classmethod
     def for_text(cls, text: str) -> "Marks":
         """Noncharacters if that can be, else private ones."""
         candidates = map(chr, chain(range(0xFDD0, 0xFDF0), range(0xF0000, 0xFFFFE)))
-        return cls(*islice((mark for mark in candidates if mark not in text), 3))
+        return cls(*islice((mark for mark in candidates if mark not in text), 4))
+
+    @property
+    def silent(self) -> tuple[str, str]:
+        """Those that bound nothing."""
+        return self.breaks, self.reasons
 
     def strip(self, text: str) -> str:
         """The text without marks."""
-        for mark in (self.opens, self.closes, self.breaks):
+        for mark in (self.opens, self.closes, *self.silent):
             text = text.replace(mark, "")
         return text
 
@@ -53,9 +60,9 @@ def render(
 
     Args:
       template: Jinja.
-      messages: role and content each.
+      messages: role and content each, reasoning_content where there is some.
       names: bos_token and the like, as the template may use them.
-      marks: characters that the messages don't hold.
+      marks: characters that the messages' words don't hold.
       prompt: ends with what begins the assistant's next turn.
 
     Raises:

@@ -3,9 +3,10 @@
 The ids are those of transformers' `apply_chat_template(messages, tokenize=True)` on the exported tokenizer, which every
 call sees for itself, with one difference that is meant: a special token's name inside a message stays text here, as
 `apply_chat_template` has it only with `sanitize_control_tokens`. So nothing that a message says ends a turn or speaks
-for another role. That holds for `<think>` too: no field of a message says yet that a part of it is reasoning.
+for another role. That holds for `<think>` too: what an assistant thinks stands in a field of its own, which the template
+reads as `reasoning_content`; a template that leaves it out is an error, for the data says to learn it.
 
-The mask is 1 on an assistant's content and the token that closes its turn, in every turn. Where the template has
+The mask is 1 on an assistant's reasoning, its content and the token that closes its turn, in every turn. Where the template has
 `generation` tags they say what that is; else it is what a turn adds to the prompt before it, up to its last special
 token. Offsets of tokens into text are not used: they are wrong behind normalisation, for characters of several tokens,
 and for blanks. A token's side is found by encoding the text before the border; one that joins the prompt's last
@@ -26,6 +27,8 @@ from trainer.chat.markup import Marks
 from trainer.errors import TrainerError
 from trainer.tokenizer.tokenizer import Ids, Tokenizer
 
+_REASONING = "reasoning_content"
+_INK = re.compile(r"\S")
 _REACH = 64
 """Blanks that a token may take from behind a border."""
 
@@ -42,17 +45,23 @@ def render(messages: Sequence[Message], tokenizer: Tokenizer, *, answer: bool = 
       ids [tokens], of `tokenizer.dtype`, and mask [tokens], 1 where the token is to be learnt.
 
     Raises:
-      TrainerError: nothing is to be learnt from the conversation, the template refuses it or rewrites earlier turns, or
-        the tokenizer has no template.
+      TrainerError: nothing is to be learnt from the conversation, the template refuses it, leaves reasoning out or
+        rewrites earlier turns, or the tokenizer has no template.
     """
     if not tokenizer.chat_template:
         raise TrainerError(
             f"{tokenizer.where!r} has no chat template, and not the tokens of ours; add one in tokenizer_config.json"
         )
-    marks = Marks.for_text("".join(message.content for message in messages))
+    marks = Marks.for_text("".join(message.reasoning_content + message.content for message in messages))
     names = _special(tokenizer)
-    turns = [{"role": message.role, "content": _broken(message.content, names, marks)} for message in messages]
+    turns = [_turn(message, names, marks) for message in messages]
     text = _text(turns, tokenizer, marks, prompt=not answer)
+    if answer and text.count(marks.reasons) < sum(marks.reasons in turn.get(_REASONING, "") for turn in turns):
+        raise TrainerError(
+            f"the chat template of {tokenizer.where!r} leaves reasoning out in the conversation that begins "
+            f"{_beginning(messages)!r}: it reads no {_REASONING}, or only that of some turns; give another template, "
+            "each answer as a conversation of its own, or data without reasoning"
+        )
     if answer and marks.opens not in text:
         text = _marked(turns, text, tokenizer, marks)
     ids, mask = _encoded(_parts(text, tokenizer, marks), tokenizer)
@@ -76,6 +85,15 @@ class _Section:
 
 def _text(turns: Sequence[dict[str, str]], tokenizer: Tokenizer, marks: Marks, *, prompt: bool) -> str:
     return markup.render(tokenizer.chat_template, turns, tokenizer.names, marks, prompt=prompt)
+
+
+def _turn(message: Message, names: re.Pattern[str] | None, marks: Marks) -> dict[str, str]:
+    """A message as templates read it; the key of reasoning is there where there is some."""
+    turn = {"role": message.role, "content": _broken(message.content, names, marks)}
+    if message.reasoning_content:
+        reasoning = _broken(message.reasoning_content, names, marks)
+        turn[_REASONING] = _INK.sub(lambda found: found[0] + marks.reasons, reasoning, count=1)
+    return turn
 
 
 def _broken(content: str, names: re.Pattern[str] | None, marks: Marks) -> str:
@@ -103,7 +121,7 @@ def _marked(turns: Sequence[dict[str, str]], whole: str, tokenizer: Tokenizer, m
                 f"{marks.strip(turn['content'])[:80]!r}: what was learnt there is not what is generated; add "
                 "generation tags to the template, or give each answer as a conversation of its own"
             )
-        found = [piece.end() for piece in pieces.finditer(after, len(before)) if piece[0] != marks.breaks]
+        found = [piece.end() for piece in pieces.finditer(after, len(before)) if piece[0] not in marks.silent]
         end = found[-1] if found else len(after)
         parts += [whole[done : len(before)], marks.opens, whole[len(before) : end], marks.closes]
         done = end
@@ -121,7 +139,7 @@ def _parts(text: str, tokenizer: Tokenizer, marks: Marks) -> list[_Section | int
         marker = found[0]
         if marker in (marks.opens, marks.closes):
             section.borders.append((len(section.text), marker == marks.opens))
-        elif marker != marks.breaks:
+        elif marker not in marks.silent:
             section = _Section()
             parts += [tokenizer.special[marker if marker in tokenizer.special else marker.strip()], section]
     section.text += text[done:]
@@ -190,7 +208,7 @@ def _pieces(tokenizer: Tokenizer, marks: Marks) -> re.Pattern[str]:
         (r"\s*" if token.lstrip else "") + re.escape(token.content) + (r"\s*" if token.rstrip else "")
         for token in tokens
     ]
-    return re.compile("|".join([marks.opens, marks.closes, marks.breaks, *names]))
+    return re.compile("|".join([marks.opens, marks.closes, *marks.silent, *names]))
 
 
 def _beginning(messages: Sequence[Message]) -> str:

@@ -78,7 +78,7 @@ def _chunks(items: Iterable[Item], tokenizer: Tokenizer, answers_only: bool) -> 
                 masks.append(mask)
                 names.append(item.id + suffix)
                 languages.append(item.language)
-                sizes.append(sum(len(message.content.encode()) for message in messages))
+                sizes.append(sum(len((message.reasoning_content + message.content).encode()) for message in messages))
         columns = {"id": names, "language": languages, "bytes": pa.array(sizes, pa.int64())}
         yield Chunk(tokens, masks if answers_only else None, pa.table(columns))
 
@@ -93,8 +93,7 @@ def _documents(item: Item) -> list[tuple[str, tuple[Message, ...]]]:
     """(what its id ends with, messages): a conversation, or a preference's chosen and rejected ones."""
     if isinstance(item, Conversation):
         return [("", item.messages)]
-    sides = (("/chosen", item.chosen), ("/rejected", item.rejected))
-    return [(name, (*item.prompt, Message(role="assistant", content=answer))) for name, answer in sides]
+    return [("/chosen", (*item.prompt, item.chosen)), ("/rejected", (*item.prompt, item.rejected))]
 
 
 def _rendered(item: Item, messages: Sequence[Message], tokenizer: Tokenizer) -> tuple[NDArray[Any], NDArray[np.uint8]]:

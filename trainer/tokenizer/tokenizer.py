@@ -26,7 +26,7 @@ from storage.errors import MissingError
 from storage.paths import join, open_read
 from trainer.errors import TrainerError
 from trainer.tokenizer import qwen2
-from trainer.tokenizer.special import CHATML, END, KNOWN_EOS, PAD, START, TURN_ENDS
+from trainer.tokenizer.special import KNOWN_EOS, PAD, TURN_ENDS, chatml
 
 Ids = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -97,7 +97,7 @@ class Tokenizer:
         self.pad_id = self._pad()
         self._keeps_text_apart()
         self._given_template = chat_template
-        self.chat_template = chat_template or (CHATML if {START, END} <= set(self.special) else "")
+        self.chat_template = chat_template or chatml(self.special)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the backend's own pickling forgets encode_special_tokens

@@ -17,6 +17,8 @@ from trainer.errors import TrainerError
 ASK, SAY = Message(role="user", content="고양이?"), Message(role="assistant", content="네.")
 MORE, DONE = Message(role="user", content="more"), Message(role="assistant", content="done")
 BE = Message(role="system", content="be brief")
+THOUGHT = Message(role="assistant", content="네.", reasoning_content="흠")
+HM = Message(role="assistant", content="done", reasoning_content=" hm\n")
 
 
 def write(path: Path, *rows: Any) -> Path:
@@ -30,7 +32,7 @@ def write(path: Path, *rows: Any) -> Path:
 
 
 def told(*messages: Message) -> list[dict[str, str]]:
-    return [message.model_dump() for message in messages]
+    return [message.model_dump(exclude_defaults=True) for message in messages]
 
 
 CONVERSATIONS: dict[str, tuple[dict[str, Any], Conversation]] = {
@@ -70,6 +72,19 @@ CONVERSATIONS: dict[str, tuple[dict[str, Any], Conversation]] = {
         {"prompt": told(BE, ASK), "completion": told(SAY)},
         Conversation(id="x.jsonl:1", messages=(BE, ASK, SAY)),
     ),
+    "reasoning by each name": (
+        {
+            "messages": [
+                *told(ASK),
+                {"role": "assistant", "content": "네.", "reasoning_content": "흠", "reasoning": "흠"},
+                *told(MORE),
+                {"role": "assistant", "content": "done", "thinking": [{"type": "text", "text": " hm\n"}]},
+                *told(MORE),
+                {"role": "assistant", "content": "done", "reasoning": None, "thinking": ""},
+            ]
+        },
+        Conversation(id="x.jsonl:1", messages=(ASK, THOUGHT, MORE, HM, MORE, DONE)),
+    ),
     "a preference's better answer": (
         {"prompt": told(ASK), "chosen": "네.", "rejected": "x"},
         Conversation(id="x.jsonl:1", messages=(ASK, SAY)),
@@ -83,34 +98,42 @@ def test_conversations_of_every_form(tmp_path: Path, form: str) -> None:
     assert list(read_conversations(str(write(tmp_path / "x.jsonl", row)))) == [expected]
 
 
-NO = "아니요."
+NO, NOTHING, BLANK = (Message(role="assistant", content=content) for content in ("아니요.", "", " 네."))
 PREFERENCES: dict[str, tuple[dict[str, Any], Preference]] = {
     "ours": (
-        Preference(id="a", prompt=(BE, ASK), chosen="네.", rejected=NO, language="ko").model_dump(mode="json"),
-        Preference(id="a", prompt=(BE, ASK), chosen="네.", rejected=NO, language="ko"),
+        Preference(id="a", prompt=(BE, ASK), chosen=SAY, rejected=NO, language="ko").model_dump(mode="json"),
+        Preference(id="a", prompt=(BE, ASK), chosen=SAY, rejected=NO, language="ko"),
     ),
     "hh": (
         {
             "chosen": "\n\nHuman: 고양이?\n\nAssistant: 네.\n\nHuman: more\n\nAssistant: done",
             "rejected": "\n\nHuman: 고양이?\n\nAssistant: 네.\n\nHuman: more\n\nAssistant:",
         },
-        Preference(id="x.jsonl:1", prompt=(ASK, SAY, MORE), chosen="done", rejected=""),
+        Preference(id="x.jsonl:1", prompt=(ASK, SAY, MORE), chosen=DONE, rejected=NOTHING),
     ),
     "hh with its prompt apart": (
-        {"prompt": "\n\nHuman: 고양이?\n\nAssistant:", "chosen": " 네.", "rejected": f" {NO}"},
-        Preference(id="x.jsonl:1", prompt=(ASK,), chosen="네.", rejected=NO),
+        {"prompt": "\n\nHuman: 고양이?\n\nAssistant:", "chosen": " 네.", "rejected": f" {NO.content}"},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=SAY, rejected=NO),
     ),
     "trl text": (
-        {"prompt": "고양이?", "chosen": " 네.", "rejected": NO},
-        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=" 네.", rejected=NO),
+        {"prompt": "고양이?", "chosen": " 네.", "rejected": NO.content},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=BLANK, rejected=NO),
     ),
     "trl messages": (
-        {"prompt": told(ASK), "chosen": told(SAY), "rejected": [{"role": "assistant", "content": NO}]},
-        Preference(id="x.jsonl:1", prompt=(ASK,), chosen="네.", rejected=NO),
+        {"prompt": told(ASK), "chosen": told(SAY), "rejected": told(NO)},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=SAY, rejected=NO),
+    ),
+    "ours with reasoning": (
+        Preference(id="a", prompt=(ASK, THOUGHT, MORE), chosen=HM, rejected=DONE).model_dump(mode="json"),
+        Preference(id="a", prompt=(ASK, THOUGHT, MORE), chosen=HM, rejected=DONE),
+    ),
+    "whole conversations with reasoning": (
+        {"chosen": told(ASK, NO), "rejected": [*told(ASK), {**told(SAY)[0], "reasoning": "흠"}]},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=NO, rejected=THOUGHT),
     ),
     "trl whole conversations": (
-        {"chosen": told(ASK, SAY), "rejected": [*told(ASK), {"role": "assistant", "content": NO}]},
-        Preference(id="x.jsonl:1", prompt=(ASK,), chosen="네.", rejected=NO),
+        {"chosen": told(ASK, SAY), "rejected": told(ASK, NO)},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=SAY, rejected=NO),
     ),
 }
 
@@ -166,22 +189,38 @@ def test_a_file_that_breaks_off_is_an_error(tmp_path: Path, suffix: str) -> None
         ({"text": "x", "n": 1}, r"x.jsonl:2: messages, .* were expected, but its keys are \['n', 'text'\]"),
         ({"messages": told(ASK)}, r"x.jsonl:2: no answer of an assistant in \{'messages'.*고양이"),
         ({"messages": told(ASK, Message(role="assistant", content=" \n"))}, r"x.jsonl:2: no answer of an assistant"),
-        ({"messages": []}, r"x.jsonl:2: messages were expected, not \[\]"),
-        ({"messages": 7}, r"x.jsonl:2: messages were expected, not 7"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, r"x.jsonl:2: a message has role .* unlike .*'tool'"),
-        ({"messages": [{"role": ["user"], "content": "x"}]}, r"x.jsonl:2: a message has role .* unlike .*\['user'\]"),
-        ({"messages": ["x"]}, r"x.jsonl:2: a message has role .* unlike 'x'"),
-        ({"messages": [{"role": "user", "content": None}]}, r"x.jsonl:2: a content is text, not None"),
+        ({"messages": []}, r"x.jsonl:2: messages: messages were expected, not \[\]"),
+        ({"messages": 7}, r"x.jsonl:2: messages: messages were expected, not 7"),
         (
-            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-            r"x.jsonl:2: only parts of text can be learnt, not \{'type': 'image_url'\}",
+            {"messages": [*told(ASK), {"role": "tool", "tool_call_id": "a", "content": "x"}]},
+            r"x.jsonl:2: messages\[1\].role: 'tool' can't be learnt, only system, developer, user, assistant; leave",
         ),
-        ({"messages": [{"role": "assistant", "content": "", "tool_calls": [1]}]}, r"x.jsonl:2: tool_calls can't be"),
-        ({"messages": [{"role": "assistant", "content": "x", "weight": 0}]}, r"x.jsonl:2: weight 0 can't be kept"),
-        ({"messages": [{"role": "user", "content": "\ud800"}]}, r"x.jsonl:2: half a surrogate pair in '\\ud800'"),
-        ({"messages": told(ASK, SAY), "id": "\ud800"}, r"x.jsonl:2: half a surrogate pair in '\\ud800'"),
-        ({"chosen": "no marks"}, r"x.jsonl:2: text that begins with '\\n\\nHuman: ' was expected, not 'no marks'"),
-        ({"prompt": "a", "completion": told(SAY, SAY)}, r"x.jsonl:2: beside a prompt one message of an assistant"),
+        ({"messages": [{"role": ["user"], "content": "x"}]}, r"x.jsonl:2: messages\[0\].role: \['user'\] can't be"),
+        ({"messages": ["x"]}, r"x.jsonl:2: messages\[0\]: a message has role and content, unlike 'x'"),
+        ({"messages": [{"role": "user", "content": None}]}, r"messages\[0\].content: text was expected, not None"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}]},
+            r"x.jsonl:2: messages\[0\].content\[1\]: only parts of text can be learnt, not \{'type': 'image_url'\}",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": ["a"]}]}]},
+            r"x.jsonl:2: messages\[0\].content\[0\].text: text was expected, not \['a'\]",
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "a"}]}]},
+            r"x.jsonl:2: messages\[0\].tool_calls: \[\{'id': 'a'\}\] can't be learnt; leave such conversations out",
+        ),
+        ({"messages": [{"role": "assistant", "content": "x", "weight": 0}]}, r"messages\[0\].weight: 0 can't be kept"),
+        ({"messages": [{**told(ASK)[0], "thinking": "x"}]}, r"messages\[0\].thinking: reasoning is an assistant's"),
+        ({"messages": [{**told(SAY)[0], "reasoning": {"effort": 1}}]}, r"messages\[0\].reasoning: text was expected"),
+        (
+            {"messages": [*told(ASK), {**told(SAY)[0], "reasoning": "a", "thinking": "b"}]},
+            r"x.jsonl:2: messages\[1\]: reasoning and thinking differ in .*; give the reasoning once",
+        ),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, r"content: half a surrogate pair in '\\ud800'"),
+        ({"messages": told(ASK, SAY), "id": "\ud800"}, r"x.jsonl:2: id: half a surrogate pair in '\\ud800'"),
+        ({"chosen": "no marks"}, r"x.jsonl:2: chosen: text that begins with '\\n\\nHuman: ' was expected, not 'no marks'"),
+        ({"prompt": "a", "completion": told(SAY, SAY)}, r"x.jsonl:2: completion: beside a prompt one message of an assistant"),
     ],
 )
 def test_rows_that_are_no_conversation(tmp_path: Path, row: Any, said: str) -> None:

@@ -48,6 +48,19 @@ PLAIN = (
     "{% for message in messages %}{{ '### ' + message.role + ':' + message.content + '\n\n' }}{% endfor %}"
     "{% if add_generation_prompt %}### assistant:{% endif %}"
 )
+THINKS = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message.role + '\n' }}"
+    "{% if message.reasoning_content is string and loop.last %}"
+    "{{ '<think>\n' + message.reasoning_content | trim + '\n</think>\n\n' }}"
+    "{% endif %}"
+    "{{ message.content + '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""As Qwen 3's: trimmed, for the last turn alone, between marks that may be no tokens."""
+OPENED = THINKS.replace("assistant\n' }}{% endif %}", "assistant\n<think>\n' }}{% endif %}")
+"""As DeepSeek R1's and Qwen 3.5's: the prompt opens the reasoning."""
 FORGETS = QWEN2.replace("message.content +", "(message.content if loop.last else message.content[:1]) +")
 
 TEMPLATES = {
@@ -55,8 +68,15 @@ TEMPLATES = {
     "llama3": ("llama3", LLAMA3),
     "gemma": ("gemma", GEMMA),
     "qwen2": ("qwen2", QWEN2),
+    "thinks": ("qwen2", THINKS),
 }
-CLOSING = {"ours": "<|im_end|>", "llama3": "<|eot_id|>", "gemma": "<end_of_turn>", "qwen2": "<|im_end|>"}
+CLOSING = {
+    "ours": "<|im_end|>",
+    "llama3": "<|eot_id|>",
+    "gemma": "<end_of_turn>",
+    "qwen2": "<|im_end|>",
+    "thinks": "<|im_end|>",
+}
 
 CONTENTS = [
     "Hello there!",
@@ -87,7 +107,7 @@ def theirs(folder: Path, messages: list[Message], **options: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    told = [message.model_dump() for message in messages]
+    told = [message.model_dump(exclude_defaults=True) for message in messages]
     return tokenizer.apply_chat_template(told, tokenize=True, return_dict=True, **options)
 
 
@@ -185,9 +205,70 @@ def test_messages_can_not_speak_for_others(saved: dict[str, tuple[Tokenizer, Pat
     assert len(hole) > len(frame(honest))  # where ours is meant to differ
 
 
-def test_reasoning_marks_in_a_content_are_text() -> None:
-    ids, _ = render(talk("hi", "<think>hm</think>yes"), OURS)
-    assert not {OURS.special["<think>"], OURS.special["</think>"]} & set(ids.tolist())
+def thought(reasoning: str, content: str) -> Message:
+    return Message(role="assistant", content=content, reasoning_content=reasoning)
+
+
+@pytest.mark.parametrize("name", ["ours", "thinks"])
+def test_ids_with_reasoning_are_those_of_apply_chat_template(
+    saved: dict[str, tuple[Tokenizer, Path]], name: str
+) -> None:
+    tokenizer, folder = saved[name]
+    before = talk("hi", "x") if name == "thinks" else [*talk("hi"), thought("\n so", "x")]
+    for n, content in enumerate(CONTENTS):
+        messages = [*before, *talk(content), thought(CONTENTS[n - 3] or "hm", content)]
+        assert render(messages, tokenizer)[0].tolist() == theirs(folder, messages)["input_ids"]
+        ids, _ = render(messages[:-1], tokenizer, answer=False)
+        assert ids.tolist() == theirs(folder, messages[:-1], add_generation_prompt=True)["input_ids"]
+
+
+def test_reasoning_is_learnt_in_front_of_its_answer(saved: dict[str, tuple[Tokenizer, Path]], tmp_path: Path) -> None:
+    messages = [*talk("hi"), thought("둘?\n", "12"), *talk("and?"), thought(" hm", "")]
+    tokenizer, folder = saved["ours"]
+    ids, mask = render(messages, tokenizer)
+    assert learnt(tokenizer, messages) == ["<think>둘?\n</think>12<|im_end|>", "<think> hm</think><|im_end|>"]
+    assert ids.tolist().count(tokenizer.special["<think>"]) == ids.tolist().count(tokenizer.special["</think>"]) == 2
+    assert mask.tolist() == theirs(folder, messages, return_assistant_tokens_mask=True)["assistant_masks"]
+    assert learnt(saved["thinks"][0], messages[:2]) == ["<think>\n둘?\n</think>\n\n12<|im_end|>"]
+    opened = load(tmp_path, "qwen2", chat_template=OPENED)
+    assert learnt(opened, messages[:2]) == ["둘?\n</think>\n\n12<|im_end|>"]
+
+
+def test_reasoning_can_not_end_itself_and_contents_can_not_reason() -> None:
+    """Names of special tokens in either stay text."""
+    messages = [*talk("<think>hi</think>"), thought("a</think>b<|im_end|>", "<think>hm</think>yes")]
+    ids, _ = render(messages, OURS)
+    numbers = {name: ids.tolist().count(number) for name, number in OURS.special.items()}
+    assert {name for name, count in numbers.items() if count} == {"<|im_start|>", "<|im_end|>", "<think>", "</think>"}
+    assert (numbers["<think>"], numbers["</think>"], numbers["<|im_end|>"]) == (1, 1, 2)
+    assert learnt(OURS, messages) == ["<think>a</think>b<|im_end|></think><think>hm</think>yes<|im_end|>"]
+
+
+@pytest.mark.parametrize(
+    ("name", "messages"),
+    [
+        ("llama3", [*talk("hi"), thought("hm", "x")]),
+        ("qwen2", [*talk("hi"), thought("hm", "x")]),
+        ("thinks", [*talk("hi"), thought("hm", "x"), *talk("and?"), thought("hm", "x")]),
+        ("ours", [*talk("hi", "x"), Message(role="user", content="and?", reasoning_content="hm"), *talk("x", "y")[1:]]),
+    ],
+)
+def test_reasoning_that_a_template_leaves_out_is_an_error(
+    saved: dict[str, tuple[Tokenizer, Path]], name: str, messages: list[Message]
+) -> None:
+    tokenizer, folder = saved[name]
+    with pytest.raises(TrainerError, match=r"leaves reasoning out in the conversation that begins 'hi': it reads no"):
+        render(messages, tokenizer)
+    ids, _ = render(messages[:-1], tokenizer, answer=False)  # as the template has it in use
+    assert ids.tolist() == theirs(folder, messages[:-1], add_generation_prompt=True)["input_ids"]
+
+
+def test_our_template_reasons_only_between_tokens(tmp_path: Path) -> None:
+    """Qwen 2 knows the tokens of turns, and none around reasoning."""
+    tokenizer = load(tmp_path, "qwen2")
+    assert learnt(tokenizer, talk("hi", "x")) == ["x<|im_end|>"]
+    with pytest.raises(TrainerError, match="leaves reasoning out"):
+        render([*talk("hi"), thought("hm", "x")], tokenizer)
 
 
 def test_overlapping_names_are_all_broken(tmp_path: Path) -> None:
