@@ -22,6 +22,7 @@ from curation.tally import Tally
 from curation.warn import warnings
 from schemas.manifest import Manifest
 from schemas.stage import Stage
+from schemas.tasks import COMMON_CRAWL
 from storage.commit import replace_atomic
 from storage.lock import Lock
 from storage.paths import exists, is_local
@@ -67,7 +68,7 @@ class Inputs:
     """
 
     patterns: tuple[str, ...]
-    prefix: str = inputs_module.COMMON_CRAWL
+    prefix: str = COMMON_CRAWL
     dump: str = ""
     where: str = ""
     limit: int = 0

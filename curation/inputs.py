@@ -11,11 +11,10 @@ from itertools import chain, pairwise, takewhile
 from curation.formats import format_of
 from curation.index import check_where, is_index
 from curation.readers import FormatError, NoTextError
-from schemas.tasks import Format, Source
+from schemas.tasks import COMMON_CRAWL, Format, Source
 from storage.errors import DeniedError, PathError, StorageError
 from storage.paths import FileInfo, expand, info, is_local, open_read
 
-COMMON_CRAWL = "https://data.commoncrawl.org/"
 _LISTS = (".paths", ".paths.gz")
 _DUMP = re.compile(r"CC-MAIN-\d{4}-\d{2,4}(?!\d)")
 _LOOKUPS = 32

@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+COMMON_CRAWL = "https://data.commoncrawl.org/"
+"""Below which Common Crawl's lists and index files name their files."""
+
 
 class Format(StrEnum):
     """How a file holds its pages."""

@@ -8,18 +8,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pkgutil import resolve_name
 
-from classifiers.fasttext import ModelError
-from classifiers.fit import FitError
-from classifiers.texts import TextsError
-from classifiers.train import OptionsError
-from curation.beam_arguments import BeamArgumentError
-from curation.explain import MeasureError, NoPageError
-from curation.inputs import InputsError
-from curation.ledger import LedgerError
-from curation.output import OutputError, WrongFolderError
-from curation.phases import RunFailedError
-from curation.registry import StageError
 from service.commands import (
     ablate,
     chat,
@@ -40,9 +30,6 @@ from service.commands import (
 from service.exits import Exit
 from service.notes import tell_storage
 from service.terminal import sentence, silence
-from storage.errors import Locked, MissingError, PathError, RegistryError, StorageError
-from storage.pipelines import PipelinesError
-from trainer.errors import ForeignError, IntegrityError, TrainerError, TrainingFailedError
 
 COMMANDS = {
     "run": run,
@@ -75,33 +62,34 @@ exit codes: 0 done, 1 failed (the same command goes on), 2 wrong arguments, reci
 it, 130 interrupted
 """
 
-EXITS: dict[type[Exception], Exit] = {
-    RunFailedError: Exit.FAILED,
-    LedgerError: Exit.FAILED,
-    PipelinesError: Exit.USAGE,
-    StageError: Exit.USAGE,
-    BeamArgumentError: Exit.USAGE,
-    InputsError: Exit.USAGE,
-    MissingError: Exit.USAGE,
-    PathError: Exit.USAGE,
-    TextsError: Exit.USAGE,
-    OptionsError: Exit.USAGE,
-    NoPageError: Exit.USAGE,
-    WrongFolderError: Exit.USAGE,
-    MeasureError: Exit.FAILED,
-    FitError: Exit.FAILED,
-    ModelError: Exit.MISSING,
-    RegistryError: Exit.MISSING,
-    OutputError: Exit.FOREIGN,
-    Locked: Exit.LOCKED,
-    ForeignError: Exit.FOREIGN,
-    IntegrityError: Exit.MISSING,
-    TrainerError: Exit.USAGE,
-    TrainingFailedError: Exit.FAILED,
-    StorageError: Exit.FAILED,
-    OSError: Exit.FAILED,
+EXITS: dict[str, Exit] = {
+    "curation.phases:RunFailedError": Exit.FAILED,
+    "curation.ledger:LedgerError": Exit.FAILED,
+    "storage.pipelines:PipelinesError": Exit.USAGE,
+    "curation.registry:StageError": Exit.USAGE,
+    "curation.beam_arguments:BeamArgumentError": Exit.USAGE,
+    "curation.inputs:InputsError": Exit.USAGE,
+    "storage.errors:MissingError": Exit.USAGE,
+    "storage.errors:PathError": Exit.USAGE,
+    "classifiers.texts:TextsError": Exit.USAGE,
+    "classifiers.train:OptionsError": Exit.USAGE,
+    "curation.explain:NoPageError": Exit.USAGE,
+    "curation.output:WrongFolderError": Exit.USAGE,
+    "curation.explain:MeasureError": Exit.FAILED,
+    "classifiers.fit:FitError": Exit.FAILED,
+    "classifiers.fasttext:ModelError": Exit.MISSING,
+    "storage.errors:RegistryError": Exit.MISSING,
+    "curation.output:OutputError": Exit.FOREIGN,
+    "storage.errors:Locked": Exit.LOCKED,
+    "trainer.errors:ForeignError": Exit.FOREIGN,
+    "trainer.errors:IntegrityError": Exit.MISSING,
+    "trainer.errors:TrainerError": Exit.USAGE,
+    "trainer.errors:TrainingFailedError": Exit.FAILED,
+    "storage.errors:StorageError": Exit.FAILED,
+    "builtins:OSError": Exit.FAILED,
 }
-"""Errors that are told in words; anything else is a defect of ours and shows its traceback."""
+"""Errors that are told in words; anything else is a defect of ours and shows its traceback. A class stands before those
+it inherits from. They are named, not imported: most of their modules bring Beam along."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -148,9 +136,14 @@ def obey(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\ngristmill: interrupted; what is done stays done, the same command goes on", file=sys.stderr)  # noqa: T201
         return Exit.INTERRUPTED
-    except tuple(EXITS) as error:
+    except tuple(_exits()) as error:
         _complain(error)
-        return next(exit_code for kind, exit_code in EXITS.items() if isinstance(error, kind))
+        return next(exit_code for kind, exit_code in _exits().items() if isinstance(error, kind))
+
+
+def _exits() -> dict[type[Exception], Exit]:
+    """`EXITS` by class. A class whose module nobody has imported can't have been raised, and is left out."""
+    return {resolve_name(name): code for name, code in EXITS.items() if name.partition(":")[0] in sys.modules}
 
 
 def _write_what_can_be() -> None:

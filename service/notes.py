@@ -5,11 +5,7 @@ import re
 import sys
 import time
 
-from apache_beam.portability.api import beam_fn_api_pb2
-from google.protobuf import text_format
-
 from service.terminal import plain, silence
-from storage import retry
 
 STORAGE = logging.getLogger("storage")
 WORKERS = logging.getLogger("apache_beam.runners.portability.local_job_service")
@@ -34,8 +30,10 @@ class Notes(logging.Handler):
     def tell(self, words: str) -> None:
         """Prints it, unless it is a wait that is told already."""
         if wait := _WAIT.match(words):
+            from storage.retry import TOLD_S  # slow to import, and here already where there is a wait
+
             until = time.monotonic() + float(wait[1])
-            if until < self._until + retry.TOLD_S:
+            if until < self._until + TOLD_S:
                 return
             self._until = until
         try:
@@ -53,6 +51,9 @@ class WorkerNotes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tells it, if it is one of storage's."""
+        from apache_beam.portability.api import beam_fn_api_pb2  # here already: Beam speaks
+        from google.protobuf import text_format
+
         entry = beam_fn_api_pb2.LogEntry()
         try:
             text_format.Parse(record.getMessage().removeprefix("Worker: "), entry)

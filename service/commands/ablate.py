@@ -11,7 +11,6 @@ from service.exits import Exit
 from service.extras import needs_torch
 from service.terminal import Terminal, plain
 from service.watch import Watch
-from trainer.recipe import load
 
 DESCRIPTION = """\
 Trains the same small model on two data sets, with one tokenizer from their union, the same number of targets and, seed
@@ -51,6 +50,8 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
+    from trainer.recipe import load
+
     recipe, spec = load(args.recipe, args.settings)
     needs_torch()
     from service.ablation import ablate  # torch is an extra

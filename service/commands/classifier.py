@@ -4,15 +4,16 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from classifiers.evaluate import Evaluation, evaluate
-from classifiers.fasttext import ModelError
-from classifiers.train import Training, train
 from service.exits import Exit
 from service.terminal import Terminal
+
+if TYPE_CHECKING:
+    from classifiers.evaluate import Evaluation
+    from classifiers.train import Training
 
 EPILOG = """\
 examples:
@@ -46,6 +47,10 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it; prints one JSON line."""
+    from classifiers.evaluate import evaluate
+    from classifiers.fasttext import ModelError
+    from classifiers.train import train
+
     result: Training | Evaluation
     if args.action == "train":
         result = train(args.positives, args.negatives, args.model, seed=args.seed, epochs=args.epochs, dim=args.dim)

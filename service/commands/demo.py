@@ -7,15 +7,11 @@ from typing import Any
 
 from rich.text import Text
 
-from classifiers.train import train
-from curation.driver import Inputs, Options, run
-from curation.recipe import load, resolve
+import curation
 from service.commands.sample import make
 from service.exits import Exit
 from service.numbers import positive
 from service.progress import Face
-from service.sample import write_quality_sets
-from service.summary import summary
 from service.terminal import Terminal, plain
 
 DESCRIPTION = """\
@@ -35,6 +31,11 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
+    from classifiers.train import train
+    from curation.recipe import load, resolve
+    from service.sample import write_quality_sets
+    from service.summary import summary
+
     console = Terminal()
     start = time.monotonic()
     crawl, model = args.output / "crawl", args.output / "quality.bin"
@@ -53,12 +54,12 @@ def main(args: argparse.Namespace) -> int:
         trained = train([str(positives)], [str(negatives)], model)
         console.print(f"  held out: accuracy {trained.evaluation.accuracy:.3f}, AUC {trained.evaluation.auc:.3f}")
     with Face() as face:
-        manifest = run(
+        manifest = curation.run(
             "sample",
-            Inputs(patterns=(f"{crawl}/crawl-data/**/*.warc.gz",)),
+            curation.Inputs(patterns=(f"{crawl}/crawl-data/**/*.warc.gz",)),
             args.output / "out",
             settings=settings,
-            options=Options(workers=args.workers, fresh=args.fresh, beam_args=args.beam_args),
+            options=curation.Options(workers=args.workers, fresh=args.fresh, beam_args=args.beam_args),
             progress=face,
         )
     summary(manifest, str(args.output / "out"), time.monotonic() - start, console)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from service.exits import Exit
 from service.extras import needs_torch
 from service.numbers import natural, positive, share
-from trainer import arithmetic
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -153,6 +152,7 @@ def _choices(trained: "Trained", asked: Sequence["Question"], shots: Sequence["Q
 
 
 def _sums(trained: "Trained", args: argparse.Namespace) -> dict[str, Any]:
+    from trainer import arithmetic
     from trainer.evaluate.sums import exact_match
     from trainer.speak import Speaker
 

@@ -2,19 +2,17 @@
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from curation.explain import Explained, clusters_of, find, measure
-from curation.judged import is_sampled
-from curation.output import Output
-from curation.recipe import rebuild
-from curation.steps import gates
 from service.exits import Exit
 from service.terminal import Terminal, plain, whole
+
+if TYPE_CHECKING:
+    from curation.explain import Explained
 
 DESCRIPTION = """\
 Says what became of a page of a finished run, and reads it again from the input to give every rule's value, threshold
@@ -36,6 +34,12 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
+    from curation.explain import clusters_of, find, measure
+    from curation.judged import is_sampled
+    from curation.output import Output
+    from curation.recipe import rebuild
+    from curation.steps import gates
+
     console = Terminal()
     output = Output(args.output)
     manifest = output.manifest()
@@ -76,7 +80,7 @@ def _signs(console: Console) -> dict[str, str]:
     return {"min": "≥", "max": "≤"} if unicode else {"min": ">=", "max": "<="}
 
 
-def _table(explained: list[Explained], signs: Mapping[str, str]) -> Table:
+def _table(explained: "list[Explained]", signs: Mapping[str, str]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("stage")
     table.add_column("rule")

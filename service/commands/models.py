@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -10,7 +10,9 @@ from rich.text import Text
 from service.exits import Exit
 from service.terminal import Terminal, plain, sentence, whole
 from storage.errors import RegistryError
-from storage.registry import Registry
+
+if TYPE_CHECKING:
+    from storage.registry import Registry
 
 
 def add(commands: Any, name: str) -> None:
@@ -30,6 +32,8 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
+    from storage.registry import Registry
+
     registry = Registry()
     console = Terminal()
     if args.action == "list":
@@ -54,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
 _HERE = {"here": "yes", "damaged": "damaged", "missing": "no"}
 
 
-def _table(registry: Registry) -> Table:
+def _table(registry: "Registry") -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim")
     for column in ("name", "kind", "size", "here"):
         table.add_column(column, justify="right" if column == "size" else "left")

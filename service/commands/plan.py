@@ -2,22 +2,20 @@
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
-from curation import inputs as inputs_module
-from curation.driver import resolve_files
-from curation.engine import default_workers
-from curation.forecast import Forecast, forecast
-from curation.plan import limit_pages, plan
-from curation.recipe import Recipe, load, resolve
 from service.commands.run import add_inputs, add_settings, inputs
 from service.exits import Exit
 from service.numbers import number, positive
 from service.progress import clock
 from service.terminal import Terminal, plain, whole
+
+if TYPE_CHECKING:
+    from curation.forecast import Forecast
+    from curation.recipe import Recipe
 
 DESCRIPTION = """\
 Says what `run` would do: the resolved stages, the tasks, and what it would cost, measured on a sample of the input.
@@ -39,6 +37,13 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
+    from curation import inputs as inputs_module
+    from curation.driver import resolve_files
+    from curation.engine import default_workers
+    from curation.forecast import forecast
+    from curation.plan import limit_pages, plan
+    from curation.recipe import load, resolve
+
     console = Terminal()
     recipe = resolve(*load(args.pipeline), args.settings)
     files = resolve_files(recipe)
@@ -58,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _stages(recipe: Recipe) -> Table:
+def _stages(recipe: "Recipe") -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("stage")
     table.add_column("parameters", overflow="fold", min_width=24)
@@ -68,7 +73,7 @@ def _stages(recipe: Recipe) -> Table:
     return whole(table, 0)
 
 
-def _forecast(found: Forecast, workers: int, price: float) -> Table:
+def _forecast(found: "Forecast", workers: int, price: float) -> Table:
     table = Table(
         box=None,
         padding=(0, 2),

@@ -5,12 +5,8 @@ from typing import Any
 
 from rich.text import Text
 
-from curation.output import REPORT, TALLY, Output, read_json
-from curation.report import render
-from curation.tally import Tally
 from service.exits import Exit
 from service.terminal import Terminal, plain
-from storage.commit import replace_atomic
 
 
 def add(commands: Any, name: str) -> None:
@@ -24,6 +20,11 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
+    from curation.output import REPORT, TALLY, Output, read_json
+    from curation.report import render
+    from curation.tally import Tally
+    from storage.commit import replace_atomic
+
     output = Output(args.output)
     manifest = output.manifest()
     tally = Tally.from_json(read_json(output.at(TALLY)))

@@ -4,12 +4,11 @@ import argparse
 import time
 from typing import Any
 
-from curation.driver import Inputs, Options, run
-from curation.inputs import COMMON_CRAWL
+import curation
+from schemas.tasks import COMMON_CRAWL
 from service.exits import Exit
 from service.numbers import natural, positive, share
 from service.progress import Face
-from service.summary import summary
 from service.terminal import Terminal
 
 DESCRIPTION = """\
@@ -104,14 +103,18 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def inputs(args: argparse.Namespace) -> Inputs:
+def inputs(args: argparse.Namespace) -> "curation.Inputs":
     """What the arguments say is read."""
-    return Inputs(patterns=tuple(args.input), prefix=args.prefix, dump=args.dump, where=args.where, limit=args.limit)
+    return curation.Inputs(
+        patterns=tuple(args.input), prefix=args.prefix, dump=args.dump, where=args.where, limit=args.limit
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
-    options = Options(
+    from service.summary import summary
+
+    options = curation.Options(
         work=args.work,
         workers=args.workers,
         retries=args.retries,
@@ -123,6 +126,8 @@ def main(args: argparse.Namespace) -> int:
     )
     start = time.monotonic()
     with Face() as face:
-        manifest = run(args.pipeline, inputs(args), args.output, settings=args.settings, options=options, progress=face)
+        manifest = curation.run(
+            args.pipeline, inputs(args), args.output, settings=args.settings, options=options, progress=face
+        )
     summary(manifest, args.output, time.monotonic() - start, Terminal())
     return Exit.OK

@@ -2,17 +2,16 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from curation.inputs import InputsError
-from curation.output import WrongFolderError
 from service.exits import Exit
 from service.numbers import positive
-from service.sample import Truth, write_sample
 from service.terminal import Terminal, plain
-from storage.stores import told
+
+if TYPE_CHECKING:
+    from service.sample import Truth
 
 DESCRIPTION = """\
 Writes a small crawl in Common Crawl's shape: some 2,000 pages of invented sites in several languages, with duplicates,
@@ -28,7 +27,7 @@ def add(commands: Any, name: str) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N")
 
 
-def make(folder: Path, pages: int, seed: int = 0) -> Truth:
+def make(folder: Path, pages: int, seed: int = 0) -> "Truth":
     """Writes the crawl.
 
     Raises:
@@ -36,6 +35,11 @@ def make(folder: Path, pages: int, seed: int = 0) -> Truth:
       WrongFolderError: there is a file in the folder's place.
       StorageError: it can't be written.
     """
+    from curation.inputs import InputsError
+    from curation.output import WrongFolderError
+    from service.sample import write_sample
+    from storage.stores import told
+
     with told("write", str(folder)):
         try:
             return write_sample(folder, pages=pages, seed=seed)

@@ -8,7 +8,6 @@ from typing import Any
 from service.exits import Exit
 from service.numbers import positive
 from service.terminal import Terminal
-from storage.registry import cache_folder
 
 DESCRIPTION = """\
 Turns a curated folder (or files of conversations or preferences) into sealed segments of token ids, which all runs with
@@ -35,7 +34,8 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it; prints one JSON line."""
-    from trainer.segments.read import Segments  # slow to import, and few commands need them
+    from storage.registry import cache_folder
+    from trainer.segments.read import Segments
     from trainer.segments.tokenize import Progress, tokenize
     from trainer.tokenizer.tokenizer import Tokenizer
 

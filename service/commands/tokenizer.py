@@ -4,10 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from rich.text import Text
 
-from schemas.training import Amount, TokenizerSpec
 from service.exits import Exit
 from service.terminal import Terminal, plain
 
@@ -48,7 +46,8 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
-    from trainer.materials import sample_rows  # slow to import, and few commands need it
+    from schemas.training import TokenizerSpec
+    from trainer.materials import sample_rows
     from trainer.tokenizer import bpe
     from trainer.tokenizer.report import measure
     from trainer.tokenizer.tokenizer import Tokenizer
@@ -71,6 +70,10 @@ def main(args: argparse.Namespace) -> int:
 
 def amount(text: str) -> int:
     """A number such as 100000 or 100k."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from schemas.training import Amount
+
     try:
         return TypeAdapter(Amount).validate_python(text)
     except ValidationError as error:
@@ -79,6 +82,10 @@ def amount(text: str) -> int:
 
 def vocab_size(text: str) -> int:
     """As many ids as a tokenizer of ours may have."""
+    from pydantic import ValidationError
+
+    from schemas.training import TokenizerSpec
+
     wanted = amount(text)
     try:
         return TokenizerSpec(vocab_size=wanted).vocab_size

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from schemas.training import TrainingSpec
 from service.data import named
 from service.exits import Exit
 from service.extras import needs_torch
 from service.terminal import Terminal, plain
 from service.watch import Watch
 from trainer.errors import TrainerError
-from trainer.recipe import load
 
 if TYPE_CHECKING:
+    from schemas.training import TrainingSpec
     from trainer.train.start import Options  # torch is an extra
 
 DESCRIPTION = """\
@@ -89,6 +88,8 @@ def add(commands: Any, name: str) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
+    from trainer.recipe import load
+
     name, spec = load(args.recipe, args.settings)
     data = named(args.data)
     if args.output is None and not (args.estimate or args.dry_run):
@@ -122,7 +123,7 @@ def main(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _estimate(name: str, spec: TrainingSpec, options: "Options") -> int:
+def _estimate(name: str, spec: "TrainingSpec", options: "Options") -> int:
     from trainer.estimate import of_recipe
     from trainer.train.start import fitted
     from trainer.trained import open_trained
@@ -136,7 +137,7 @@ def _estimate(name: str, spec: TrainingSpec, options: "Options") -> int:
     return Exit.OK
 
 
-def _dry_run(spec: TrainingSpec, data: Mapping[str, str], options: "Options") -> int:
+def _dry_run(spec: "TrainingSpec", data: Mapping[str, str], options: "Options") -> int:
     from service.dry_run import show
     from trainer.train.dry_run import dry_run
     from trainer.train.start import fitted, given_tokenizer

@@ -4,7 +4,9 @@ import argparse
 import os
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +18,7 @@ from classifiers.texts import TextsError
 from classifiers.train import OptionsError
 from curation.beam_arguments import BeamArgumentError
 from curation.explain import MeasureError, NoPageError
+from curation.inputs import InputsError
 from curation.ledger import LedgerError
 from curation.output import OutputError, WrongFolderError
 from curation.phases import RunFailedError
@@ -134,7 +137,7 @@ ERRORS: dict[str, tuple[BaseException, Exit]] = {
     "system": (PermissionError(13, "Permission denied", "/x"), Exit.FAILED),
     "recipe": (RecipeError("no such stage"), Exit.USAGE),
     "stage": (StageError("clash"), Exit.USAGE),
-    "inputs": (cli.InputsError("no input"), Exit.USAGE),
+    "inputs": (InputsError("no input"), Exit.USAGE),
     "missing_file": (MissingError("no file"), Exit.USAGE),
     "folder": (PathError("is a folder"), Exit.USAGE),
     "beam": (BeamArgumentError("knows no --runer"), Exit.USAGE),
@@ -167,6 +170,13 @@ def test_exit_codes(case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert case == "interrupted" or str(error) in words
 
 
+def test_errors_are_named_rightly() -> None:
+    """Each name is that of a class, and none stands behind one it inherits from, where it would never be asked."""
+    kinds = [resolve_name(name) for name in cli.EXITS]
+    assert [kind for kind in kinds if not issubclass(kind, Exception)] == []
+    assert [(a, b) for a, b in combinations(kinds, 2) if issubclass(b, a)] == []
+
+
 def test_errors_steer_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def fail(args: argparse.Namespace) -> int:
         raise StorageError("no \x1b[31m\nfile\u202e")
@@ -183,6 +193,47 @@ def test_a_defect_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.commands.run.main", fail)
     with pytest.raises(ZeroDivisionError):
         cli.obey(["run", "fineweb", "--input", "a", "--output", "o"])
+
+
+IMPORTED = """
+import sys
+from service.cli import obey
+try:
+    obey(sys.argv[1:])
+except SystemExit:
+    pass
+print(*sys.modules, file=sys.stderr)
+"""
+SLOW = {"apache_beam", "torch", "numpy", "pyarrow", "pydantic", "requests"}
+BEAM_SIDE = {"apache_beam", "curation.driver", "curation.explain", "curation.inputs"}
+SPARED = {
+    "help": (["--help"], SLOW),
+    "version": (["--version"], SLOW),
+    "no_command": ([], SLOW),
+    "help_of_run": (["run", "--help"], SLOW),
+    "help_of_train": (["train", "--help"], SLOW),
+    "help_of_a_list_of_actions": (["tokenizer", "train", "--help"], SLOW),
+    "usage_of_run": (["run", "fineweb"], SLOW),
+    "usage_of_train": (["train", "gpt2-nano", "--steps", "3"], SLOW),
+    "models": (["models", "list"], {"apache_beam", "torch"}),
+    "train_what": (["train", "gpt3", "--output", "o"], BEAM_SIDE | {"torch"}),
+    "train_where": (["train", "gpt2-nano"], BEAM_SIDE | {"torch"}),
+    "train": (["train", "gpt2-nano", "--estimate"], BEAM_SIDE),
+    "chat": (["chat", "no-such-folder"], BEAM_SIDE),
+    "run": (["run", "fineweb3", "--input", "a", "--output", "o"], {"torch", "trainer.recipe"}),
+    "explain": (["explain", "no-such-folder", "x"], {"torch", "trainer.recipe"}),
+}
+"""A command line, and modules that it does without."""
+
+
+@pytest.mark.parametrize("case", SPARED)
+def test_a_command_imports_what_it_needs(case: str) -> None:
+    args, spared = SPARED[case]
+    done = subprocess.run([sys.executable, "-c", IMPORTED, *args], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    imported = set(done.stderr.splitlines()[-1].split())
+    assert "service.commands.train" in imported
+    assert imported & spared == set()
 
 
 def test_as_a_process(tmp_path: Path) -> None:

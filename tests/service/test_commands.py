@@ -84,7 +84,7 @@ def test_explain_cuts_no_names_and_neutralises(
     monkeypatch.setenv("COLUMNS", "40")
     row = next(r for r in fineweb.rows("ledger") if r["stage"] == "gopher_quality" and r["url"])
     hostile = {**row, "url": row["url"] + "\x1b[2J" + "x" * 80}
-    monkeypatch.setattr("service.commands.explain.find", lambda *_: [hostile])
+    monkeypatch.setattr("curation.explain.find", lambda *_: [hostile])
     lines = act(capsys, "explain", str(fineweb.output), row["id"])
     assert lines[0] == row["url"] + "\\x1b[2J" + "x" * 80
     told = {word for line in lines[3:] for word in line.split()}
@@ -205,7 +205,7 @@ def test_a_sample_where_it_can_not_be(tmp_path: Path, monkeypatch: pytest.Monkey
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("service.commands.sample.write_sample", full)
+    monkeypatch.setattr("service.sample.write_sample", full)
     with pytest.raises(StorageError, match=rf"^no space left to write '{tmp_path}/sample': .*; free space and run"):
         make(tmp_path / "sample", 150)
 
