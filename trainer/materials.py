@@ -254,6 +254,6 @@ def _generated(source: SourceSpec, seed: int) -> Sequence[Any]:
 def _contents(item: str | Conversation | Preference) -> str:
     if isinstance(item, str):
         return item
-    if isinstance(item, Conversation):
-        return "\n".join(message.content for message in item.messages)
-    return "\n".join([*(message.content for message in item.prompt), item.chosen, item.rejected])
+    messages = item.messages if isinstance(item, Conversation) else (*item.prompt, item.chosen, item.rejected)
+    texts = (text for message in messages for text in (message.reasoning_content, message.content))
+    return "\n".join(filter(None, texts))

@@ -1,16 +1,29 @@
 """Text out of a trained model: an answer in a conversation, or what a text goes on with."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from schemas.chat import Message
 from trainer.chat.template import render
 from trainer.errors import TrainerError
 from trainer.model.generate import generate
+from trainer.tokenizer.special import THINK, THOUGHT
+from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.trained import Trained
 
 _HALF = "\N{REPLACEMENT CHARACTER}"
 """What an unfinished character decodes to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some of what is said in a turn."""
+
+    text: str
+    reasoning: bool
+    """Whether it is thought before the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +36,31 @@ class Speaker:
     seed: int = 0
     max_tokens: int = 256
 
+    def turn(self, messages: Sequence[Message]) -> Iterator[Piece]:
+        """The assistant's next turn, piece by piece; the tokens around its reasoning are left out."""
+        prompt = [int(n) for n in render(messages, self.trained.tokenizer, answer=False)[0]]
+        marks = _marks(self.trained.tokenizer)
+        opened = any(marks.get(n, False) for n in prompt[-2:])  # by templates whose prompt begins the reasoning
+        for reasoning, run in groupby(_told_apart(self._numbers(prompt), marks, opened), itemgetter(0)):
+            for text in self._texts(number for _, number in run):
+                yield Piece(text, reasoning)
+
     def answers(self, messages: Sequence[Message]) -> Iterator[str]:
-        """The assistant's next turn, piece by piece."""
-        ids, _ = render(messages, self.trained.tokenizer, answer=False)
-        return self._pieces([int(n) for n in ids])
+        """The same without the reasoning."""
+        return (piece.text for piece in self.turn(messages) if not piece.reasoning)
 
     def goes_on(self, text: str) -> Iterator[str]:
         """What follows a text."""
-        return self._pieces(self.trained.tokenizer.encode(text))
+        return self._texts(self._numbers(self.trained.tokenizer.encode(text)))
 
-    def _pieces(self, prompt: list[int]) -> Iterator[str]:
+    def _numbers(self, prompt: list[int]) -> Iterator[int]:
         decoder, tokenizer = self.trained.decoder, self.trained.tokenizer
         if len(prompt) >= decoder.spec.context:
             raise TrainerError(
                 f"the prompt takes {len(prompt)} tokens, the model's context holds {decoder.spec.context} with the "
                 "answer; ask something shorter"
             )
-        numbers = generate(
+        return generate(
             decoder,
             prompt,
             max_new_tokens=self.max_tokens,
@@ -49,6 +70,10 @@ class Speaker:
             stop_ids=tokenizer.end_ids,
             vocabulary=tokenizer.largest_id + 1,  # the embedding may have more rows, which were never trained
         )
+
+    def _texts(self, numbers: Iterable[int]) -> Iterator[str]:
+        """Ids as text, no piece of which ends in half a character."""
+        tokenizer = self.trained.tokenizer
         ids: list[int] = []
         told = 0
         for number in numbers:
@@ -59,3 +84,18 @@ class Speaker:
                 told = len(text)
         if rest := tokenizer.decode(ids).rstrip(_HALF)[told:]:  # before a character that stays unfinished
             yield rest
+
+
+def _marks(tokenizer: Tokenizer) -> Mapping[int, bool]:
+    """The tokens around reasoning, True for the first; none where the vocabulary spells them."""
+    opens, closes = (tokenizer.encode_whole(name) for name in (THINK, THOUGHT))
+    return {opens[0]: True, closes[0]: False} if len(opens) == len(closes) == 1 else {}
+
+
+def _told_apart(numbers: Iterable[int], marks: Mapping[int, bool], reasoning: bool) -> Iterator[tuple[bool, int]]:
+    """Each id with whether it is reasoning, marks left out; `reasoning` holds for the first ones."""
+    for number in numbers:
+        if number in marks:
+            reasoning = marks[number]
+        else:
+            yield reasoning, number

@@ -2,21 +2,26 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from schemas.chat import Message
 from service.commands.evaluate import add_weights
 from service.exits import Exit
 from service.extras import needs_torch
 from service.numbers import number, positive, share
 from service.terminal import plain
 
+if TYPE_CHECKING:
+    from trainer.speak import Piece  # torch is an extra
+
 EPILOG = """\
 examples:
   gristmill chat model                              a conversation on the terminal; an empty line or Ctrl-D ends it
   gristmill chat model --ask "What is 3 + 4?"       one answer
+  gristmill chat model --ask "Why?" 2>/dev/null     the answer without its reasoning, which goes to stderr
   gristmill chat model --base --ask "Once upon"     what a base model goes on with, without a template
 """
 
@@ -44,6 +49,7 @@ def add(commands: Any, name: str) -> None:
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
     needs_torch()
+    from schemas.chat import Message
     from trainer.speak import Speaker  # torch is an extra
     from trainer.trained import open_trained
 
@@ -57,10 +63,11 @@ def main(args: argparse.Namespace) -> int:
     said: list[Message] = [Message(role="system", content=args.system)] if args.system else []
     for question in args.ask or _asked():
         if args.base:
-            _write(speaker.goes_on(question))
+            _write(speaker.goes_on(question), sys.stdout)
             continue
         said.append(Message(role="user", content=question))
-        said.append(Message(role="assistant", content=_write(speaker.answers(said))))
+        reasoning, content = _answer(speaker.turn(said))
+        said.append(Message(role="assistant", content=content, reasoning_content=reasoning))
     return Exit.OK
 
 
@@ -76,12 +83,23 @@ def _asked() -> Iterator[str]:
         yield line
 
 
-def _write(pieces: Iterator[str]) -> str:
-    """Writes an answer as it comes; gives it back whole."""
+def _answer(pieces: "Iterator[Piece]") -> tuple[str, str]:
+    """Writes a turn as it comes, its reasoning on stderr; gives reasoning and answer back whole."""
+    told = {True: "", False: ""}
+    for reasons, run in groupby(pieces, attrgetter("reasoning")):
+        sys.stderr.write("reasoning: " if reasons else "")
+        told[reasons] += _write((piece.text for piece in run), sys.stderr if reasons else sys.stdout)
+    if not told[False]:
+        sys.stdout.write("\n")
+    return told[True], told[False]
+
+
+def _write(texts: Iterable[str], to: TextIO) -> str:
+    """Writes texts as they come, and a line's end; gives them back as one."""
     whole = ""
-    for piece in pieces:
-        whole += piece
-        sys.stdout.write("\n".join(map(plain, piece.split("\n"))))
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+    for text in texts:
+        whole += text
+        to.write("\n".join(map(plain, text.split("\n"))))
+        to.flush()
+    to.write("\n")
     return whole

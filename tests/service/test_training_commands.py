@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch
 import transformers
 import yaml
 
+from schemas.chat import Message
 from schemas.training import TrainingSpec
 from service import cli
 from service.ablation import Held, Interval, Outcome
@@ -26,6 +27,7 @@ from service.watch import Watch
 from tests.trainer import nano
 from tests.trainer.nano import Made
 from trainer.evaluate.needle import needle, shortest_row
+from trainer.speak import Piece, Speaker
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.trained import open_trained
 
@@ -256,6 +258,20 @@ def test_what_a_model_says_steers_no_terminal(
     monkeypatch.setattr("trainer.speak.Speaker.goes_on", lambda self, text: iter(["a\x1b[31m\n", "\n\u202eb"]))
     done = gristmill("chat", tiny.output, "--base", "--ask", "x")
     assert done.out == "a\\x1b[31m\n\n\\u202eb\n"
+
+
+def test_reasoning_is_told_on_stderr(gristmill: Gristmill, tiny: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[list[Message]] = []
+
+    def turn(speaker: Speaker, messages: list[Message]) -> Iterator[Piece]:
+        heard.append(list(messages))
+        return iter([Piece("h\x1b", True), Piece("m", True), Piece("ye", False), Piece("s", False)])
+
+    monkeypatch.setattr("trainer.speak.Speaker.turn", turn)
+    done = gristmill("chat", tiny.output, "--ask", "x", "--ask", "y")
+    assert done.out == "yes\nyes\n"
+    assert "reasoning: h\\x1bm\nreasoning: h\\x1bm\n" in done.err
+    assert heard[1][1] == Message(role="assistant", content="yes", reasoning_content="h\x1bm")
 
 
 def test_tokenizer(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:

@@ -96,8 +96,8 @@ def test_preferences_hold_a_right_and_a_wrong_number() -> None:
     assert len({one.id for one in made}) == MANY
     for one in made:
         assert one.chosen != one.rejected
-        assert one.chosen.isdigit()
-        assert one.rejected.isdigit()
+        assert one.chosen.content.isdigit()
+        assert one.rejected.content.isdigit()
         assert [message.role for message in one.prompt] == ["user"]
 
 

@@ -91,7 +91,8 @@ def test_a_sample_reads_no_more_shards_than_it_needs(tmp_path: Path, monkeypatch
 
 
 def test_texts_of_every_kind(web: str, chats: str, tmp_path: Path) -> None:
-    pair = {"prompt": "더하면?", "chosen": "좋은 답", "rejected": "나쁜 답"}
+    better = {"role": "assistant", "content": "좋은 답", "thinking": "음"}
+    pair = {"prompt": "더하면?", "chosen": [better], "rejected": "나쁜 답"}
     (tmp_path / "pairs.jsonl").write_text(json.dumps(pair) + "\n")
     one = spec(
         web={}, other={"where": "language = 'ko'"}, chats={"data": "c", "kind": "chat"},
@@ -99,7 +100,7 @@ def test_texts_of_every_kind(web: str, chats: str, tmp_path: Path) -> None:
     )  # fmt: skip
     found = list(materials.sample_texts(one, {"": web, "c": chats, "p": str(tmp_path / "pairs.jsonl")}))
     assert "물은?\n흐른다" in found
-    assert "더하면?\n좋은 답\n나쁜 답" in found
+    assert "더하면?\n음\n좋은 답\n나쁜 답" in found
     first = arithmetic.conversations(20, one.seed)[0]
     assert "\n".join(message.content for message in first.messages) in found
     assert sum(text.count("\n") > 0 for text in found) == 2 + 15  # a quarter of 60 each of four data sets

@@ -1,6 +1,7 @@
 """What a model says, piece by piece."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from schemas.chat import Message
 from tests.trainer.evaluate.models import decoder, tokenizer
 from trainer.chat.template import render
 from trainer.errors import TrainerError
-from trainer.speak import Speaker
+from trainer.speak import Piece, Speaker
+from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.trained import Trained
 
 OWN = tokenizer()
@@ -40,6 +42,38 @@ def test_an_answer_in_a_conversation(said: dict[str, Any]) -> None:
     assert len(pieces) > 1
     assert said["prompt"] == render(messages, OWN, answer=False)[0].tolist()
     assert (said["temperature"], said["top_p"], said["seed"], said["max_new_tokens"]) == (0.5, 0.9, 3, 30)
+
+
+def test_reasoning_is_told_apart(said: dict[str, Any]) -> None:
+    think, thought = (OWN.special[name] for name in ("<think>", "</think>"))
+    asked = [Message(role="user", content="<think>")]
+    hm, cat, end = OWN.encode_text("hm 의자"), OWN.encode_text("The cat"), OWN.special["<|im_end|>"]
+    said["ids"] = [think, *hm, thought, *cat, end, *cat]
+    pieces = list(Speaker(TRAINED).turn(asked))
+    assert "".join(piece.text for piece in pieces if piece.reasoning) == "hm 의자"
+    assert [piece.reasoning for piece in pieces] == sorted((piece.reasoning for piece in pieces), reverse=True)
+    assert "".join(Speaker(TRAINED).answers(asked)) == "The cat"
+    answer = Message(role="assistant", content="The cat", reasoning_content="hm 의자")
+    assert [*said["prompt"], think, *hm, thought, *cat, end] == render([*asked, answer], OWN)[0].tolist()[:-1]
+    said["ids"] = [think, *OWN.encode_text("a"), end]  # ended before it answered
+    assert list(Speaker(TRAINED).turn(asked)) == [Piece("a", reasoning=True)]
+    assert list(Speaker(TRAINED).answers(asked)) == []
+
+
+def test_a_prompt_may_open_the_reasoning(said: dict[str, Any]) -> None:
+    opened = "{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}{{ '<think>\n' }}"
+    speaker = Speaker(replace(TRAINED, tokenizer=Tokenizer(OWN.json, OWN.names, opened)))
+    said["ids"] = [*OWN.encode_text("a"), OWN.special["</think>"], *OWN.encode_text("b")]
+    assert list(speaker.turn([Message(role="user", content="x")])) == [Piece("a", True), Piece("b", False)]
+
+
+def test_without_tokens_for_it_nothing_is_reasoning(said: dict[str, Any]) -> None:
+    """In the look-alike of Qwen 2 the marks are text."""
+    own = tokenizer("qwen2")
+    said["ids"] = own.encode_text("<think>a</think>b")
+    pieces = list(Speaker(Trained(decoder(own), own, None)).turn([Message(role="user", content="x")]))
+    assert "".join(piece.text for piece in pieces) == "<think>a</think>b"
+    assert not any(piece.reasoning for piece in pieces)
 
 
 def test_a_base_model_goes_on(said: dict[str, Any]) -> None:

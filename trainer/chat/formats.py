@@ -2,8 +2,8 @@
 
 Read are: ours; OpenAI's `messages`; TRL's `prompt` with `completion`, or with `chosen` and `rejected`, each as text or
 as messages; `chosen` and `rejected` as whole conversations, in messages or in the text form of Anthropic's HH data
-(https://github.com/anthropics/hh-rlhf): "\\n\\nHuman: …\\n\\nAssistant: …". An assistant's message may bring its reasoning
-in a key of its own, by any of the names that servers give it.
+(https://github.com/anthropics/hh-rlhf): "\\n\\nHuman: …\\n\\nAssistant: …". An assistant's message may bring its
+reasoning under a key of its own, by any of the names that servers give it.
 """
 
 import re

@@ -3,14 +3,15 @@
 The ids are those of transformers' `apply_chat_template(messages, tokenize=True)` on the exported tokenizer, which every
 call sees for itself, with one difference that is meant: a special token's name inside a message stays text here, as
 `apply_chat_template` has it only with `sanitize_control_tokens`. So nothing that a message says ends a turn or speaks
-for another role. That holds for `<think>` too: what an assistant thinks stands in a field of its own, which the template
-reads as `reasoning_content`; a template that leaves it out is an error, for the data says to learn it.
+for another role. That holds for `<think>` too: what an assistant thinks stands in a field of its own, which templates
+read as `reasoning_content`. One that leaves it out is an error, for the data says to learn it.
 
-The mask is 1 on an assistant's reasoning, its content and the token that closes its turn, in every turn. Where the template has
-`generation` tags they say what that is; else it is what a turn adds to the prompt before it, up to its last special
-token. Offsets of tokens into text are not used: they are wrong behind normalisation, for characters of several tokens,
-and for blanks. A token's side is found by encoding the text before the border; one that joins the prompt's last
-line break to an answer's leading ones counts as prompt, and any other that reaches over a border is an error.
+The mask is 1 on an assistant's reasoning, its content and the token that closes its turn, in every turn. Where the
+template has `generation` tags they say what that is; else it is what a turn adds to the prompt before it, up to its
+last special token. Offsets of tokens into text are not used: they are wrong behind normalisation, for characters of
+several tokens, and for blanks. A token's side is found by encoding the text before the border; one that joins the
+prompt's last line break to an answer's leading ones counts as prompt, and any other that reaches over a border is an
+error.
 """
 
 import re

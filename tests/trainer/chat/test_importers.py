@@ -219,8 +219,14 @@ def test_a_file_that_breaks_off_is_an_error(tmp_path: Path, suffix: str) -> None
         ),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, r"content: half a surrogate pair in '\\ud800'"),
         ({"messages": told(ASK, SAY), "id": "\ud800"}, r"x.jsonl:2: id: half a surrogate pair in '\\ud800'"),
-        ({"chosen": "no marks"}, r"x.jsonl:2: chosen: text that begins with '\\n\\nHuman: ' was expected, not 'no marks'"),
-        ({"prompt": "a", "completion": told(SAY, SAY)}, r"x.jsonl:2: completion: beside a prompt one message of an assistant"),
+        (
+            {"chosen": "no marks"},
+            r"x.jsonl:2: chosen: text that begins with '\\n\\nHuman: ' was expected, not 'no marks'",
+        ),
+        (
+            {"prompt": "a", "completion": told(SAY, SAY)},
+            r"x.jsonl:2: completion: beside a prompt one message of an assistant",
+        ),
     ],
 )
 def test_rows_that_are_no_conversation(tmp_path: Path, row: Any, said: str) -> None:

@@ -31,7 +31,12 @@ def talk(n: int) -> tuple[Message, ...]:
 
 CONVERSATIONS = [Conversation(id=f"c{n}", messages=talk(n), language="en") for n in range(300)]
 PREFERENCES = [
-    Preference(id=f"p{n}", prompt=(*talk(n), talk(n + 1)[0]), chosen=f"It is {2 * n + 2}.", rejected="No, 넷!")
+    Preference(
+        id=f"p{n}",
+        prompt=(*talk(n), talk(n + 1)[0]),
+        chosen=talk(n + 1)[1],
+        rejected=Message(role="assistant", content="No, 넷!", reasoning_content="hm" * (n % 2)),
+    )
     for n in range(300)
 ]
 
@@ -72,9 +77,9 @@ def test_pairs_stay_together_and_learn_their_last_answer_alone(tmp_path: Path) -
     for pair, (chosen, rejected) in zip(PREFERENCES, zip(found[0::2], found[1::2], strict=True), strict=True):
         for (ids, mask), answer in ((chosen, pair.chosen), (rejected, pair.rejected)):
             learnt = [n for n, m in zip(ids, mask, strict=True) if m]
-            assert TOKENIZER.decode(learnt) == f"{answer}<|im_end|>"
-            last = Message(role="assistant", content=answer)
-            assert ids == render([*pair.prompt, last], TOKENIZER)[0].tolist()
+            thought = f"<think>{answer.reasoning_content}</think>" if answer.reasoning_content else ""
+            assert TOKENIZER.decode(learnt) == f"{thought}{answer.content}<|im_end|>"
+            assert ids == render([*pair.prompt, answer], TOKENIZER)[0].tolist()
 
 
 def test_made_ones_are_keyed_by_what_they_are(tmp_path: Path) -> None:
@@ -120,6 +125,17 @@ def test_masks_are_bytes(tmp_path: Path) -> None:
     assert mask.dtype == np.uint8
     assert set(mask.tolist()) == {0, 1}
     assert segments.has_mask(0)
+
+
+def test_reasoning_is_counted_and_named_where_a_template_leaves_it_out(tmp_path: Path) -> None:
+    path = tmp_path / "chat.jsonl"
+    last = {"role": "assistant", "reasoning": "둘 + 둘", "content": "넷"}
+    path.write_text(json.dumps({"messages": [{"role": "user", "content": "?"}, last]}) + "\n")
+    segments = Segments.open(tokenize(str(path), "chat", TOKENIZER, str(tmp_path / "s")))
+    assert segments.columns(0).to_pylist()[0]["bytes"] == len("?둘 + 둘넷".encode())
+    deaf = TOKENIZER.chat_template.replace("reasoning_content", "other")
+    with pytest.raises(TrainerError, match=r"^'chat\.jsonl:1': the chat template of .* leaves reasoning out"):
+        tokenize(str(path), "chat", Tokenizer(TOKENIZER.json, TOKENIZER.names, deaf), str(tmp_path / "s"))
 
 
 def test_what_can_not_be_rendered_is_named(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from transformers import AutoTokenizer
 
 from tests.trainer.tokenizer.lookalikes import MAKERS, NAMES, TRICKY, llama3, load, ours, qwen2, write
 from trainer.errors import TrainerError
-from trainer.tokenizer.special import CHATML, SPECIAL
+from trainer.tokenizer.special import CHATML, END, SPECIAL, START, chatml
 from trainer.tokenizer.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[3]
@@ -185,7 +185,7 @@ def test_eos_is_the_argument_then_the_configuration_then_a_known_name(tmp_path: 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, CHATML),
+        ({}, chatml({START, END})),
         ({"chat_template": "brought"}, "brought"),
         ({"chat_template": [{"name": "tool", "template": "x"}, {"name": "default", "template": "several"}]}, "several"),
     ],
@@ -197,7 +197,10 @@ def test_the_chat_template_is_the_one_brought_or_ours(tmp_path: Path, given: dic
 
 
 def test_ours_stands_in_only_where_its_tokens_are_known(tmp_path: Path) -> None:
-    assert load(tmp_path, "llama3").chat_template == ""
+    assert load(tmp_path / "llama3", "llama3").chat_template == ""
+    assert load(tmp_path / "ours", "ours").chat_template == CHATML
+    assert "<think>" in CHATML
+    assert "<think>" not in load(tmp_path / "qwen2", "qwen2").chat_template
 
 
 def drop_out(told: dict[str, Any]) -> None:
