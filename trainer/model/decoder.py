@@ -77,9 +77,11 @@ class SelfAttention(nn.Module):
         bias = torch.cat([part.bias for part in maps]) if self.query.bias is not None else None
         together = functional.linear(x, torch.cat([part.weight for part in maps]), bias)
         parts = torch.split(together, [part.out_features for part in maps], dim=-1)
-        q, k, v = (part.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2) for part in parts)
+        q, k, v = (part.view(*x.shape[:2], -1, self.head_dim) for part in parts)
         if turned_by is not None:
             q, k = rope.rotate(q, turned_by), rope.rotate(k, turned_by)
+        # positions stay outermost in memory, which attention on a GPU keeps, so that nothing is copied behind it
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         if cache is not None:
             k, v = cache.extend(k, v)
         return cast(Tensor, self.output(attention(q, k, v, spec).transpose(1, 2).reshape(x.shape)))
@@ -237,7 +239,8 @@ class Decoder(nn.Module):
 
     def _rotation(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         radians = rope.frequencies(self.shape.head_dim, self.spec.rope_theta, self.spec.rope_scaling, positions.device)
-        return rope.rotation(positions, radians, torch.promote_types(dtype, torch.float32))
+        table = rope.rotation(positions, radians, torch.promote_types(dtype, torch.float32))
+        return cast(tuple[Tensor, Tensor], table)
 
     def _attention(self, tokens: Tensor, documents: Tensor | None, past: int, dtype: torch.dtype) -> AttentionSpec:
         if documents is None:

@@ -1,7 +1,7 @@
 """Rotary positions (RoFormer, https://arxiv.org/abs/2104.09864), with Llama 3.1's scaling of frequencies.
 
 Halves are turned against each other, as Hugging Face's weights want it, not neighbours as in the paper. Angles are
-worked out in float64 from the positions, at each forward pass: at position 100,000 float32 is off by 0.004 of a radian,
+worked out in float64 from the positions, once a forward pass: at position 100,000 float32 is off by 0.004 of a radian,
 a table would have to grow with the context, and beside a block's work they cost nothing.
 """
 
@@ -27,8 +27,12 @@ def frequencies(head_dim: int, theta: float, scaling: RopeScaling | None, device
     return turns * (kept + (1 - kept) / scaling.factor)
 
 
+@torch.library.custom_op("gristmill::rotation", mutates_args=())
 def rotation(positions: Tensor, radians: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Cosines and sines for `rotate`.
+
+    An operator of its own, which a compiler can't look into: Inductor would work float64 powers, cosines and sines out
+    again within every rotation of every layer, for each element of each head.
 
     Args:
       positions: [rows or 1, seq].
@@ -36,14 +40,21 @@ def rotation(positions: Tensor, radians: Tensor, dtype: torch.dtype) -> tuple[Te
       dtype: Theirs.
 
     Returns:
-      Two of [rows or 1, 1, seq, head_dim / 2].
+      Two of [rows or 1, seq, 1, head_dim / 2].
     """
-    angles = positions[:, None, :, None].to(torch.float64) * radians
+    angles = positions[:, :, None, None].to(torch.float64) * radians
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
+@rotation.register_fake
+def _(positions: Tensor, radians: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    empty = radians.new_empty((*positions.shape, 1, len(radians)), dtype=dtype)
+    return empty, torch.empty_like(empty)
+
+
 def rotate(x: Tensor, turned_by: tuple[Tensor, Tensor]) -> Tensor:
-    """Turns queries or keys, [rows, heads, seq, head_dim], by their positions' angles; the dtype stays."""
+    """Turns queries or keys, [rows, seq, heads, head_dim], by their positions' angles; the dtype stays."""
     cos, sin = turned_by
     first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x.dtype)
+    halves = first * cos - second * sin, second * cos + first * sin
+    return torch.cat([half.to(x.dtype) for half in halves], dim=-1)
