@@ -5,8 +5,11 @@ of positions at a time is multiplied out, scored in float32 (float64 for float64
 
 `cross_entropy` knows what each position will weigh, so it works the gradients out together with the loss: no logits are
 computed twice, and the backward pass only scales. `token_losses` doesn't, and computes logits again in the backward.
+
+On a GPU a chunk's scores and gradients come from one compiled kernel: what lies between products is bound by memory.
 """
 
+import functools
 from typing import Any
 
 import torch
@@ -18,9 +21,10 @@ def chunk_size(vocab_size: int, device: str) -> int:
     """Positions of a chunk where none is asked for.
 
     On a CPU their logits are 16 MiB in float32, which stay near and come from memory that is at hand; an accelerator
-    wants larger products, 512 MiB. Fewer than 256 would read the output's weights too often.
+    wants larger products and fewer sums into the gradient of the weights, 512 MiB in bfloat16. Fewer than 256 would
+    read the output's weights too often.
     """
-    elements = 2**22 if device == "cpu" else 2**27
+    elements = 2**22 if device == "cpu" else 2**28
     return max(elements // vocab_size // 128 * 128, 256)
 
 
@@ -73,28 +77,60 @@ class _Chunks:
         self.parts = [slice(start, start + size) for start in range(0, len(hidden), size)]
         room = (min(size, len(hidden)), len(weight))
         self._logits = torch.empty(room, dtype=dtype, device=hidden.device)
-        self._shares = torch.empty(room, dtype=torch.promote_types(dtype, torch.float32), device=hidden.device)
+        wide = torch.promote_types(dtype, torch.float32)
+        self._shares = None if hidden.is_cuda else torch.empty(room, dtype=wide, device=hidden.device)
 
-    def losses(self, part: slice) -> tuple[Tensor, Tensor]:
-        """A chunk's losses [n] and, until the next chunk, probabilities [n, vocab_size]."""
-        states, targets = self.hidden[part].to(self.weight.dtype), self.targets[part, None]
-        logits, shares = self._logits[: len(states)], self._shares[: len(states)]
-        torch.mm(states, self.weight.T, out=logits)
+    def scored(self, part: slice, scale: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """A chunk's losses [n]; with a scale [n] also, until the next chunk, what `score` gives."""
+        states, targets = self.hidden[part].to(self.weight.dtype), self.targets[part]
+        logits = torch.mm(states, self.weight.T, out=self._logits[: len(states)])
+        if self._shares is None:
+            found: tuple[Tensor, Tensor | None] = _compiled_score()(logits, targets, scale)
+            return found
+        shares, own = self._shares[: len(states)], targets[:, None]
         torch.softmax(logits, -1, dtype=shares.dtype, out=shares)
         # the log of a target's own probability would end at 1e-38; that of the largest never does
-        ahead = logits.amax(-1).to(shares.dtype) - logits.gather(1, targets)[:, 0].to(shares.dtype)
-        return ahead - shares.amax(-1).log(), shares
-
-    def add_gradients(self, part: slice, shares: Tensor, scale: Tensor, of_hidden: Tensor, of_weight: Tensor) -> None:
-        """Adds what a chunk's losses, each times its scale, give; uses its probabilities up."""
-        states, targets = self.hidden[part].to(self.weight.dtype), self.targets[part]
+        ahead = logits.amax(-1).to(shares.dtype) - logits.gather(1, own)[:, 0].to(shares.dtype)
+        losses = ahead - shares.amax(-1).log()
+        if scale is None:
+            return losses, None
         scale = scale[:, None].to(shares.dtype)
-        of_logits = shares.mul_(scale).scatter_add_(1, targets[:, None], -scale).to(self.weight.dtype)
+        return losses, shares.mul_(scale).scatter_add_(1, own, -scale).to(logits.dtype)
+
+    def add_gradients(self, part: slice, of_logits: Tensor, of_hidden: Tensor, of_weight: Tensor) -> None:
+        """Adds what a chunk's gradients with respect to its logits give."""
+        states = self.hidden[part].to(self.weight.dtype)
         of_hidden[part] = of_logits @ self.weight
         if of_weight.dtype == of_logits.dtype:
             of_weight.addmm_(of_logits.T, states)
         else:
             of_weight += of_logits.T @ states
+
+
+def score(logits: Tensor, targets: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Losses, and their gradients with respect to logits, each times its scale: what a GPU compiles.
+
+    Args:
+      logits: [n, vocab_size].
+      targets: int64 [n].
+      scale: [n], or None for no gradients.
+
+    Returns:
+      [n], float32 at least, and [n, vocab_size] in the logits' dtype or None.
+    """
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    log_total = wide.logsumexp(-1, keepdim=True)
+    losses = (log_total - wide.gather(1, targets[:, None]))[:, 0]
+    if scale is None:
+        return losses, None
+    own = torch.arange(logits.shape[1], device=logits.device) == targets[:, None]
+    shares = (wide - log_total).exp()
+    return losses, (torch.where(own, shares - 1, shares) * scale[:, None].to(wide.dtype)).to(logits.dtype)
+
+
+@functools.cache
+def _compiled_score() -> Any:
+    return torch.compile(score)  # a step's last chunk is shorter: the second graph serves any number of positions
 
 
 class _WeightedSum(torch.autograd.Function):
@@ -107,10 +143,10 @@ class _WeightedSum(torch.autograd.Function):
         ctx.gradients = (torch.empty_like(hidden), torch.zeros_like(weight)) if wanted else None
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
         for part in chunks.parts:
-            losses, shares = chunks.losses(part)
+            losses, of_logits = chunks.scored(part, weights[part] if wanted else None)
             total += (losses * weights[part]).sum()
-            if ctx.gradients:
-                chunks.add_gradients(part, shares, weights[part], *ctx.gradients)
+            if of_logits is not None:
+                chunks.add_gradients(part, of_logits, *ctx.gradients)
         return total
 
     @staticmethod
@@ -129,7 +165,7 @@ class _TokenLosses(torch.autograd.Function):
         ctx.save_for_backward(hidden, weight, targets)
         ctx.chunk, ctx.dtype = chunk, dtype
         chunks = _Chunks(hidden, weight, targets, chunk, dtype)
-        return torch.cat([chunks.losses(part)[0] for part in chunks.parts])
+        return torch.cat([chunks.scored(part, None)[0] for part in chunks.parts])
 
     @staticmethod
     @once_differentiable
@@ -138,8 +174,9 @@ class _TokenLosses(torch.autograd.Function):
         chunks = _Chunks(hidden, weight, targets, ctx.chunk, ctx.dtype)
         gradients = torch.empty_like(hidden), torch.zeros_like(weight)
         for part in chunks.parts:
-            _, shares = chunks.losses(part)
-            chunks.add_gradients(part, shares, gradient[part], *gradients)
+            _, of_logits = chunks.scored(part, gradient[part])
+            assert of_logits is not None
+            chunks.add_gradients(part, of_logits, *gradients)
         return *gradients, None, None, None
 
 

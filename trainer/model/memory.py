@@ -208,8 +208,9 @@ def _kept_by_block(shape: Shape, setting: Setting, seq_len: int) -> int:
 
 def _loss(shape: Shape, setting: Setting, positions: int) -> int:
     chunk = min(chunk_size(shape.vocab_size, setting.device), positions)
-    logits = chunk * shape.vocab_size * (4 + setting.width + (setting.width if setting.width < 4 else 0))
-    weights = shape.vocab_size * shape.dim * (4 + (setting.width if setting.width < 4 else 0))
+    logits = 2 * chunk * shape.vocab_size * setting.width  # and their gradients
+    narrow = setting.width if setting.width < 4 else 0
+    weights = shape.vocab_size * shape.dim * (4 + 2 * narrow)  # the gradient; weights, and what a chunk adds, narrow
     return logits + weights + 2 * positions * shape.dim * setting.width
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.model.cross_entropy import chunk_size, cross_entropy, token_losses
+from trainer.model.cross_entropy import chunk_size, cross_entropy, score, token_losses
 
 
 def case(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -47,6 +47,23 @@ def test_losses_of_positions_and_their_gradients(chunk: int) -> None:
     right = torch.autograd.grad((expected.square() * weights).sum(), (hidden, weight))
     for gradient, other in zip(found, right, strict=True):
         assert (gradient - other).abs().max() <= 1e-10
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_what_a_gpu_compiles_scores_the_same(dtype: torch.dtype) -> None:
+    hidden, weight, targets, weights = case()
+    logits = (hidden @ weight.T).flatten(0, 1).detach().to(dtype).requires_grad_()
+    scale = weights.flatten()
+    wide = logits.to(torch.promote_types(dtype, torch.float32))
+    expected = functional.cross_entropy(wide, targets.flatten(), reduction="none")
+    (right,) = torch.autograd.grad((expected * scale).sum(), logits)
+    losses, of_logits = score(logits.detach(), targets.flatten(), scale)
+    assert of_logits is not None
+    assert (losses.dtype, of_logits.dtype) == (expected.dtype, dtype)
+    assert (losses - expected).abs().max() <= (1e-13 if dtype == torch.float64 else 1e-5)
+    bound = {torch.float64: 1e-15, torch.float32: 1e-6, torch.bfloat16: 2**-8}[dtype]
+    assert (of_logits - right).abs().max() <= bound
+    assert score(logits.detach(), targets.flatten(), None)[1] is None
 
 
 def test_float32_is_scored_in_float32_and_summed_in_float64() -> None:
@@ -120,7 +137,7 @@ def test_the_same_bits_every_time() -> None:
 
 @pytest.mark.parametrize(
     ("vocab_size", "device", "positions"),
-    [(512, "cpu", 8192), (50_304, "cpu", 256), (50_304, "cuda", 2560), (256_000, "cuda", 512)],
+    [(512, "cpu", 8192), (50_304, "cpu", 256), (50_304, "cuda", 5248), (256_000, "cuda", 1024)],
 )
 def test_chunks_are_of_bounded_size(vocab_size: int, device: str, positions: int) -> None:
     assert chunk_size(vocab_size, device) == positions
