@@ -216,6 +216,7 @@ SPARED = {
     "usage_of_run": (["run", "fineweb"], SLOW),
     "usage_of_train": (["train", "gpt2-nano", "--steps", "3"], SLOW),
     "models": (["models", "list"], {"apache_beam", "torch"}),
+    "report": (["report", "no-such-folder"], {"apache_beam", "torch"}),
     "train_what": (["train", "gpt3", "--output", "o"], BEAM_SIDE | {"torch"}),
     "train_where": (["train", "gpt2-nano"], BEAM_SIDE | {"torch"}),
     "train": (["train", "gpt2-nano", "--estimate"], BEAM_SIDE),
