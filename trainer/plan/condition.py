@@ -1,8 +1,9 @@
 """A source's `where`: a DuckDB condition on one document's columns. It is a user's words, and reaches nothing else.
 
-What is allowed is an expression over columns and DuckDB's constant functions. Queries inside it could read files or
-look at other documents, of which only some are at hand; functions such as `random()` and `now()` would give another
-answer next time, and a plan is compiled again on other machines.
+What is allowed is an expression over columns, of functions whose answer is no larger than what they are given. DuckDB
+has many more. Queries could read files or look at other documents, of which only some are at hand; `random()` and
+`now()` would give another answer next time, and a plan is compiled again on other machines; and DuckDB's memory limit
+does not count the values of an expression: `repeat()` or `range()` of a large number takes the machine's memory.
 """
 
 import json
@@ -31,14 +32,36 @@ _LOCKED = {
     "lock_configuration": "true",
 }
 _TABLE = "documents"
-_FORBIDDEN = {
+_CLASSES = {
+    *("BETWEEN", "CASE", "CAST", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION", "OPERATOR"),
+    "TYPE",
+}
+"""Of DuckDB's expressions, those that a condition is made of."""
+_SPEAK_OF = {
     "SUBQUERY": "a query of its own",
     "WINDOW": "other documents",
     "STAR": "columns by a pattern",
     "PARAMETER": "a parameter",
-    "LAMBDA": "a lambda",
 }
-"""Classes of DuckDB's expressions -> what they speak of."""
+"""Others -> what they speak of."""
+_FUNCTIONS = """
+    + - * / // % ^ ** & | ~ << >> @ || ~~ ~~* ~~~ !~~ !~~* ^@
+    like_escape ilike_escape not_like_escape not_ilike_escape regexp_matches regexp_full_match regexp_extract
+    contains starts_with ends_with prefix suffix position strpos instr
+    length len strlen char_length character_length octet_length bit_length ascii ord unicode
+    lower upper lcase ucase trim ltrim rtrim left right substr substring reverse strip_accents concat
+    abs ceil ceiling floor round trunc sign even mod pow power sqrt cbrt exp ln log log2 log10 isnan isinf isfinite
+    greatest least nullif if
+    date_part datepart date_diff datediff date_trunc datetrunc year quarter month week day dayofweek dayofyear
+    hour minute second epoch to_years to_months to_weeks to_days to_hours to_minutes to_seconds
+    """
+_TYPES = """
+    boolean bool tinyint smallint integer int bigint hugeint utinyint usmallint uinteger ubigint uhugeint
+    float real double decimal numeric varchar text string date time timestamp interval
+    """
+"""Casts to them; nested types and bits hold many times what they are made from."""
+_ROWS, _BYTES = 32_768, 2**22
+"""Of columns that DuckDB gets at a time: each function of a condition may hold as much again."""
 
 
 class Condition:
@@ -61,9 +84,7 @@ class Condition:
         self._where, self._source = where, source
         parts = list(_parts(self._parsed()))
         for part in parts:
-            if (kind := str(part["class"])) in _FORBIDDEN:
-                raise self._wrong(f"it speaks of {_FORBIDDEN[kind]}, and may speak of a document's columns only")
-        self._check_functions({str(part["function_name"]).lower() for part in parts if part["class"] == "FUNCTION"})
+            self._check(part)
         self.columns = tuple(sorted({_column(part) for part in parts if part["class"] == "COLUMN_REF"}))
 
     def holds(self, columns: pa.Table) -> NDArray[np.bool_]:
@@ -79,11 +100,12 @@ class Condition:
         numbered = columns.append_column(row, pa.array(np.arange(columns.num_rows)))
         found = np.zeros(columns.num_rows, np.bool_)
         with _connection() as connection:
-            try:
-                chosen = connection.from_arrow(numbered).set_alias(_TABLE).filter(self._where)
-                found[chosen.select(duckdb.ColumnExpression(row)).fetchnumpy()[row]] = True
-            except duckdb.Error as error:
-                raise self._wrong(" ".join(str(error).split())) from error
+            for some in _batches(numbered):
+                try:
+                    chosen = connection.from_arrow(some).set_alias(_TABLE).filter(self._where)
+                    found[chosen.select(duckdb.ColumnExpression(row)).fetchnumpy()[row]] = True
+                except duckdb.Error as error:
+                    raise self._wrong(" ".join(str(error).split())) from error
         return found
 
     def _parsed(self) -> Any:
@@ -94,21 +116,39 @@ class Condition:
             raise self._wrong(" ".join(str(error).split())) from error
         query = f"SELECT 1 FROM {_TABLE} WHERE ({self._where}\n)"  # noqa: S608 (parsed, never run)
         with _connection() as connection:
-            (text,) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
+            ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
         parsed = json.loads(text)
         if parsed["error"]:
             raise self._wrong(parsed["error_message"])
         return parsed["statements"][0]["node"]["where_clause"]
 
-    def _check_functions(self, names: set[str]) -> None:
-        query = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT' ORDER BY 1"
-        with _connection() as connection:
-            inconstant = [name for (name,) in connection.execute(query).fetchall()]
-        if found := [name for name in inconstant if name in names]:
-            raise self._wrong(f"{found[0]}() asks more than a document; what is left to chance is a source's `share`")
+    def _check(self, part: dict[str, Any]) -> None:
+        """Refuses an expression that is none of a condition's."""
+        kind = str(part["class"])
+        if kind not in _CLASSES:
+            told = _SPEAK_OF.get(kind, f"what DuckDB calls {kind}")
+            raise self._wrong(f"it speaks of {told}, and may speak of a document's columns only")
+        if kind == "FUNCTION" and (name := str(part["function_name"]).lower()) not in _FUNCTIONS.split():
+            raise self._wrong(
+                f"{name}() is none of its functions, whose answers depend on the document alone and are no larger than "
+                f"it; there are {' '.join(_FUNCTIONS.split())}; what is left to chance is a source's `share`"
+            )
+        if kind == "TYPE" and (name := str(part["type_name"]).lower()) not in _TYPES.split():
+            raise self._wrong(f"{name!r} is none of the types that it may cast to, {' '.join(_TYPES.split())}")
 
     def _wrong(self, why: str) -> TrainerError:
         return TrainerError(f"source {self._source!r}: where {self._where!r} is no condition on its documents: {why}")
+
+
+def _batches(table: pa.Table) -> Iterator[pa.Table]:
+    """All rows, at most `_ROWS` and `_BYTES` at a time but at least one."""
+    start = 0
+    while start < table.num_rows:
+        some = table.slice(start, _ROWS)
+        while some.num_rows > 1 and some.nbytes > _BYTES:
+            some = some.slice(0, some.num_rows // 2)
+        yield some
+        start += some.num_rows
 
 
 @contextmanager
