@@ -1,13 +1,15 @@
-"""Segments on storage: sealed token arrays, and the manifest that names and hashes them. Written once, never changed.
+"""Segments on storage: sealed token arrays, and the manifests that name and hash them. Written once, never changed.
 
-A folder of segments holds, for segment `00012-003` (the fourth of shard 12), each name bearing its content's hash:
-  00012-003.<hash>.tokens           ids, little-endian uint16 or uint32, document after document
-  00012-003.<hash>.starts           int64, documents + 1: document i is tokens[starts[i] : starts[i + 1]]
-  00012-003.<hash>.mask             uint8 aligned with tokens: 1 where a token may be a target; absent where all may
-  00012-003.<hash>.columns.parquet  a row a document: id, id_hash, bytes, targets, and the shard's scalar columns
-  00012-003.<hash>.blocks           16 bytes (xxh3_128, big-endian) a block of 256 KiB of each array, in their order
-  marks/00012-003.json              that it is sealed; not read once all are
-and, for all, tokenizer.json and, written last, segments.json (`SegmentsManifest`).
+A shard, or a file of conversations, is encoded once however many data folders hold it. What a tokenizer has sealed lies
+in one folder, `<encoding>/`. Of segment `<unit>-003`, the fourth of what `<unit>` is the hash of, there are, each name
+bearing its own content's hash:
+  <unit>-003.<hash>.tokens           ids, little-endian uint16 or uint32, document after document
+  <unit>-003.<hash>.starts           int64, documents + 1: document i is tokens[starts[i] : starts[i + 1]]
+  <unit>-003.<hash>.mask             uint8 aligned with tokens: 1 where a token may be a target; absent where all may
+  <unit>-003.<hash>.columns.parquet  a row a document: id, id_hash, bytes, targets, and the shard's scalar columns
+  <unit>-003.<hash>.blocks           16 bytes (xxh3_128, big-endian) a block of 256 KiB of each of these, in this order
+  marks/<unit>-003.json              that it is sealed; data that holds the unit takes it over
+and, for all, tokenizer.json. Beside it, for each data, lies `<key>/segments.json` (`SegmentsManifest`), written last.
 """
 
 from typing import Literal
@@ -22,11 +24,11 @@ class _Part(BaseModel):
 
 
 class ArrayEntry(_Part):
-    """One array of a segment."""
+    """One array of a segment; the file of its columns is one of bytes."""
 
-    name: Literal["tokens", "starts", "mask"]
+    name: Literal["tokens", "starts", "mask", "columns"]
     path: str
-    """Below the folder."""
+    """Below the folder of sealed files."""
     bytes: int
     dtype: Literal["uint8", "uint16", "uint32", "int64"]
 
@@ -39,8 +41,6 @@ class SegmentEntry(_Part):
     """Their blocks' hashes stand in `blocks` in this order."""
     blocks: str
     blocks_sha256: str
-    columns: str
-    columns_sha256: str
     documents: int
     tokens: int
     targets: int
@@ -50,11 +50,14 @@ class SegmentEntry(_Part):
 
 
 class SegmentsManifest(_Part):
-    """A folder of segments."""
+    """The segments of some data."""
 
-    format_version: int = 1
+    format_version: int = 2
     key: str
-    """Hash of what the folder was made from: the data's manifest (or files), the tokenizer, and this format."""
+    """Hash of the data and of `encoding`."""
+    encoding: str = ""
+    """Name of the folder of sealed files, beside the manifest's: hash of the tokenizer, the segments' size and this
+    format. Empty where the files lie in the manifest's own."""
     kind: Literal["text", "chat", "preference"]
     data: str
     """Where the data lay, for errors; not part of the key."""

@@ -1,7 +1,6 @@
 """A curated folder as the trainer sees it: `manifest.json`, and the shards that it names, each verified before use."""
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -39,12 +38,6 @@ class Corpus:
         """In the manifest's order."""
         if not self.shards:
             raise TrainerError(f"{join(folder, MANIFEST)!r} names nothing below {SHARDS!r}: there are no documents")
-
-    @property
-    def sha256(self) -> str:
-        """Of the shards' names, hashes and rows alone: the same documents elsewhere have it too."""
-        told = json.dumps([[shard.path, shard.sha256, shard.rows] for shard in self.shards])
-        return hashlib.sha256(told.encode()).hexdigest()
 
     def rows(
         self, shard: FileEntry, *, leave_out: Collection[str] = (), start: int = 0, batch_rows: int = 256

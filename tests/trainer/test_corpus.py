@@ -45,16 +45,10 @@ def test_http_and_s3_give_the_same(curated: Path, http_files: Any, s3: Any) -> N
     here = Corpus(str(curated))
     for folder in (f"{http_files.url}/out", f"{s3.url}/out"):
         there = Corpus(folder)
-        assert there.sha256 == here.sha256
+        assert there.shards == here.shards
         assert [texts(there, shard) for shard in range(2)] == TEXTS
     asked = [name for name, _ in http_files.requests if name.endswith(".parquet")]
     assert len(asked) == len(set(asked)) == 2  # each once, front to back
-
-
-def test_the_hash_is_of_the_documents_alone(curated: Path, tmp_path: Path) -> None:
-    again = write(tmp_path / "again", [[document(i, text) for i, text in enumerate(texts)] for texts in TEXTS])
-    other = write(tmp_path / "other", [[document(i, text) for i, text in enumerate(texts[1:])] for texts in TEXTS])
-    assert Corpus(str(again)).sha256 == Corpus(str(curated)).sha256 != Corpus(str(other)).sha256
 
 
 def test_an_altered_shard_gives_no_row(curated: Path, http_files: Any) -> None:

@@ -7,7 +7,7 @@ The stage: rows of 4,096, steps of 4,194,304 positions, so a window is 32 steps,
 
 A fresh interpreter opens the manifest, plans the stage and compiles the first window. Prints one JSON line: seconds
 from the interpreter's start, and its parts; largest resident memory; bytes of the window's files, and bytes read, a
-token of the window, at the first visit of its segments (columns are hashed whole then) and at later ones.
+token of the window, at the first visit of its segments (which chooses among their documents) and at later ones.
 """
 
 import json
@@ -23,9 +23,11 @@ import psutil
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.segments import BLOCK_BYTES, SegmentsManifest
+from schemas.segments import BLOCK_BYTES, ArrayEntry, SegmentsManifest
 from schemas.training import SourceSpec, StageSpec
 from trainer.plan.chain import Plan
+from trainer.segments.arrays import Array
+from trainer.segments.blocks import Ints, count_blocks, touched
 from trainer.segments.library import Library
 from trainer.segments.read import MANIFEST, Segments
 from trainer.segments.seal import Documents, seal
@@ -46,11 +48,17 @@ class Counted(Segments):
 
     mapped = 0
 
-    def read(self, i: int, array: str, start: int, stop: int) -> NDArray[Any]:
-        """As `Segments`."""
-        first, last = start * 8 // BLOCK_BYTES, (stop * 8 - 1) // BLOCK_BYTES
-        self.mapped += (last - first + 1) * BLOCK_BYTES
-        return super().read(i, array, start, stop)
+    def _opened(self, i: int, entry: ArrayEntry) -> Array:
+        array = super()._opened(i, entry)
+        gather, size = array.gather, np.dtype(entry.dtype).itemsize
+
+        def counted(starts: Ints, stops: Ints) -> tuple[NDArray[Any], Ints]:
+            blocks = touched(starts, stops, size, count_blocks(entry.bytes))
+            self.mapped += int(blocks.sum()) * BLOCK_BYTES
+            return gather(starts, stops)
+
+        array.gather = counted  # type: ignore[method-assign]
+        return array
 
 
 def prepare(folder: Path) -> None:

@@ -20,8 +20,9 @@ costs one block of 256 KiB of offsets, and a window of 2^25 positions takes 32 r
 _LEAST_RUNS = 256
 """Of a small source, whose runs are shorter: what is drawn of it, a tenth of a pass say, is from all over it too."""
 
-_CHOSEN = 16
-"""Segments whose choice of documents is kept, at 9 bytes a document: runs of a small source come back to them."""
+_CHOSEN_BYTES = 64 * 2**20
+"""Of segments whose choice of documents is kept, a bit or, where masks hide targets, 5 bytes a document: the runs of a
+segment, some 64, come one by one, and each would read the columns of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,9 @@ class SourceRuns:
         self._ends = np.cumsum(self._runs)
         self._order: tuple[int, NDArray[np.int64]] = (-1, self._runs[:0])
         self._read: tuple[int, Run | None] = (-1, None)
-        self._chosen = lru_cache(_CHOSEN)(self._choose)
+        a_document = 5 if any(library.has_mask(self._first + i) for i in range(len(segments))) else 1 / 8
+        largest = int(self._documents.max()) * a_document
+        self._chosen = lru_cache(max(1, int(_CHOSEN_BYTES / largest)))(self._choose)
 
     def __len__(self) -> int:
         """Runs of a pass."""
@@ -105,8 +108,12 @@ class SourceRuns:
         """
         counted = 0
         for i, segment in enumerate(self._folder.manifest.segments):
-            targets, mine = self._chosen(i)
-            counted += segment.targets if targets is None else int(targets[slice(None) if mine is None else mine].sum())
+            targets, mine = self._choice(i)
+            if targets is None and mine is None:
+                counted += segment.targets
+                continue
+            each = _targets(self._starts(i, 0, segment.documents)) if targets is None else targets
+            counted += int(each[slice(None) if mine is None else mine].sum(dtype=np.int64))
         if not counted:
             raise self.nothing()
         return counted
@@ -140,27 +147,39 @@ class SourceRuns:
         part = number - int(self._ends[i] - self._runs[i])
         first = int(self._documents[i]) * part // int(self._runs[i])
         stop = int(self._documents[i]) * (part + 1) // int(self._runs[i])
-        starts = np.asarray(self._library.read(self._first + i, "starts", first, stop + 1), np.int64)
+        starts = self._starts(i, first, stop)
         tokens = np.diff(starts)
-        targets, mine = self._chosen(i)
-        of_run = np.maximum(tokens - 1, 0) if targets is None else targets[first:stop]
+        targets, mine = self._choice(i)
+        of_run = _targets(starts) if targets is None else targets[first:stop].astype(np.int64)
         is_mine = np.ones(stop - first, np.bool_) if mine is None else mine[first:stop]
         index = np.flatnonzero(is_mine & (of_run > 0))
         targetless = np.flatnonzero(is_mine & (of_run <= 0))
         return Run(self._first + i, stop - first, index, starts[index], tokens[index], of_run[index], targetless)
 
-    def _choose(self, i: int) -> tuple[NDArray[np.int64] | None, NDArray[np.bool_] | None]:
-        """Targets of a segment's documents, and whether they are the source's; None where offsets alone tell."""
-        if not (self.is_filtered or self._library.has_mask(self._first + i)):
+    def _starts(self, i: int, first: int, stop: int) -> NDArray[np.int64]:
+        """[stop - first + 1] Where documents of a segment begin, and where the last of them ends."""
+        return np.asarray(self._library.read(self._first + i, "starts", first, stop + 1), np.int64)
+
+    def _choice(self, i: int) -> tuple[NDArray[np.int32] | None, NDArray[np.bool_] | None]:
+        """Targets of a segment's documents, None where offsets tell; and which are the source's, None where all are."""
+        targets, bits = self._chosen(i)
+        documents = int(self._documents[i])
+        return targets, None if bits is None else np.unpackbits(bits, count=documents).view(np.bool_)
+
+    def _choose(self, i: int) -> tuple[NDArray[np.int32] | None, NDArray[np.uint8] | None]:
+        """As `_choice`, a bit a document."""
+        has_mask = self._library.has_mask(self._first + i)
+        if not (self.is_filtered or has_mask):
             return None, None
-        wanted = self.where.columns if self.where else ()
-        columns = self._columns(i, sorted({"id_hash", "targets", *wanted}))
-        targets = columns["targets"].to_numpy().astype(np.int64)
+        wanted = {"id_hash"} if self.is_filtered else set()
+        wanted |= {"targets"} if has_mask else set()
+        columns = self._columns(i, sorted(wanted.union(self.where.columns if self.where else ())))
+        targets = columns["targets"].to_numpy() if has_mask else None
         if not self.is_filtered:
             return targets, None
         id_hash = columns["id_hash"].to_numpy()
         mine = in_share(id_hash, self.spec.share) & ~is_held_out(id_hash, self.held_out)
-        return targets, mine & self.where.holds(columns) if self.where else mine
+        return targets, np.packbits(mine & self.where.holds(columns) if self.where else mine)
 
     def _columns(self, i: int, names: list[str]) -> pa.Table:
         try:
@@ -169,3 +188,8 @@ class SourceRuns:
             raise
         except TrainerError as error:
             raise TrainerError(f"source {self.name!r}, where {self.spec.where!r}: {error}") from error
+
+
+def _targets(starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of documents of which every token but the first may be one."""
+    return np.asarray(np.maximum(np.diff(starts) - 1, 0), np.int64)

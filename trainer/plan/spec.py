@@ -70,7 +70,7 @@ def plan_spec(
                 f"source {name!r} is of kind {sources[name].kind!r}, its segments of {manifest.data!r} are of kind "
                 f"{manifest.kind!r}; stage {stage.name!r} packs text and chat"
             )
-        entries = [(s.blocks_sha256, s.columns_sha256, s.documents, s.tokens, s.targets) for s in manifest.segments]
+        entries = [(s.blocks_sha256, s.documents, s.tokens, s.targets) for s in manifest.segments]
         segments[name] = _hash([manifest.key, library.number(folders[name], 0), entries])
     chosen = {name: sources[name] for name in used}
     return PlanSpec(stage=stage, sources=chosen, seed=seed, held_out=held_out, segments=segments)

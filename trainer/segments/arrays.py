@@ -1,6 +1,7 @@
 """One array of a segment, mapped where it is local, by blocks where it is remote; the blocks touched are checked."""
 
-from typing import Any, Protocol
+import io
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,9 @@ from schemas.segments import BLOCK_BYTES
 from storage import stores
 from trainer.segments.blocks import Checked, Ints, touched
 from trainer.segments.cache import BlockCache
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 class Array(Protocol):
@@ -75,3 +79,33 @@ class RemoteArray:
                 at, start = at + step, start + step
         flat.flags.writeable = False  # as a local one is not
         return flat.view(self._dtype), ends - lengths
+
+
+class ArrayFile(io.RawIOBase):
+    """An array of bytes as a file: what is read of it was checked."""
+
+    def __init__(self, array: Array) -> None:
+        super().__init__()
+        self._array, self._at = array, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._array.size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        stop = min(self._at + len(view), self._array.size)
+        flat, (at,) = self._array.gather(np.array([self._at]), np.array([stop]))
+        size = stop - self._at
+        view[:size] = flat[at : at + size].data
+        self._at = stop
+        return size

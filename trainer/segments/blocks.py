@@ -75,7 +75,7 @@ class Checked:
             start, stop = self.span(block)
             raise IntegrityError(
                 f"{self.path!r} is damaged: block {block} (bytes {start:,} to {stop:,}) has xxh3_128 {found.hex()}, "
-                f"expected {expected.hex()}; remove its folder and tokenize again, or restore the file from a copy"
+                f"expected {expected.hex()}; remove it and tokenize again, or restore the file from a copy"
             )
         with self._lock:
             self._left -= not self._sound[block]

@@ -104,12 +104,12 @@ def _fetch(array: Checked, run: list[int]) -> dict[int, Block]:
         data = memoryview(read_range(array.path, start, stop - start))
     except MissingError as error:
         raise IntegrityError(
-            f"{array.path!r}, which its manifest names, is missing; restore it, or remove its folder and tokenize again"
+            f"{array.path!r}, which its manifest names, is missing; restore it from a copy, or tokenize again"
         ) from error
     if len(data) < stop - start:
         raise IntegrityError(
             f"{array.path!r} ends at byte {start + len(data):,}, its manifest says {array.size:,}; "
-            "restore it from a copy, or remove its folder and tokenize again"
+            "restore it from a copy, or remove it and tokenize again"
         )
     found = {}
     for block in run:

@@ -1,6 +1,5 @@
 """Conversations and preferences as documents with masks: out of files, or made by a generator."""
 
-import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from trainer.chat.importers import read_conversations, read_preferences
 from trainer.chat.jsonl import files
 from trainer.chat.template import render
 from trainer.errors import TrainerError
-from trainer.segments.origin import Chunk, Kind
+from trainer.segments.origin import Chunk, Kind, sha256
 from trainer.tokenizer.tokenizer import Tokenizer
 
 _TOGETHER = 256
@@ -37,7 +36,7 @@ class ChatFiles:
         self._paths = [file.path for file in found]
         self.sizes = tuple(file.size for file in found)
         told = [(file.path.rpartition("/")[2], sha256_file(file.path)) for file in found]  # ids hold the names
-        self.sha256 = hashlib.sha256(repr((told, answers_only)).encode()).hexdigest()
+        self.digests = tuple(sha256((name, content, answers_only)) for name, content in told)
 
     def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:
         """See `Origin`.
@@ -56,7 +55,7 @@ class Made:
         self.kind, self.place, self.answers_only = kind, place, answers_only
         self._items = tuple(items)
         told = [item.model_dump_json() for item in self._items]
-        self.sha256 = hashlib.sha256(repr((told, answers_only)).encode()).hexdigest()
+        self.digests = (sha256((told, answers_only)),)
         self.sizes = (sum(map(len, told)),)
 
     def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:

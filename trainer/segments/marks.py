@@ -1,10 +1,14 @@
-"""Marks of sealed segments: by them work goes on after a stop, and several processes share it."""
+"""Marks of sealed segments: by them work goes on after a stop, is shared by processes, and is taken over by others."""
+
+import hashlib
 
 from pydantic import BaseModel, ConfigDict
 
 from schemas.segments import SegmentEntry
-from storage.commit import create_exclusive
-from storage.paths import exists, join, open_read
+from storage.commit import create_exclusive, replace_atomic
+from storage.errors import MissingError
+from storage.paths import join, open_read
+from trainer.errors import IntegrityError
 
 FOLDER = "marks"
 
@@ -22,32 +26,54 @@ class Mark(BaseModel):
     """Whether the unit ends with it."""
 
 
-def name(unit: int, number: int) -> str:
-    """What the files of a unit's segment are called."""
-    return f"{unit:05d}-{number:03d}"
+def name(unit: str, number: int) -> str:
+    """What the files of a unit's segment are called; a unit goes by the sha256 of what it is."""
+    return f"{unit[:32]}-{number:03d}"
 
 
-def standing(folder: str, unit: int) -> list[Mark]:
+def standing(folder: str, unit: str) -> list[Mark]:
     """A unit's marks, in order: the last one has `last` where the unit is finished.
 
     Raises:
+        IntegrityError: One is damaged.
         StorageError: They can't be read.
     """
     found: list[Mark] = []
-    while (not found or not found[-1].last) and exists(path := _path(folder, unit, len(found))):
-        with open_read(path) as file:
-            found.append(Mark.model_validate_json(file.read()))
+    while not found or not found[-1].last:
+        path = _path(folder, unit, len(found))
+        try:
+            with open_read(path) as file:
+                told, _, sha256 = file.read().partition(b"\n")
+        except MissingError:
+            break
+        if hashlib.sha256(told).hexdigest().encode() != sha256:
+            raise IntegrityError(f"{path!r} is damaged; remove it and tokenize again")
+        found.append(Mark.model_validate_json(told))
     return found
 
 
-def put(folder: str, unit: int, number: int, mark: Mark) -> bool:
+def put(folder: str, unit: str, number: int, mark: Mark) -> bool:
     """Marks a segment as sealed; False where another process did so before.
 
     Raises:
         StorageError: No room, or the store refuses.
     """
-    return create_exclusive(_path(folder, unit, number), mark.model_dump_json().encode())
+    return create_exclusive(_path(folder, unit, number), _told(mark))
 
 
-def _path(folder: str, unit: int, number: int) -> str:
+def replace(folder: str, unit: str, number: int, mark: Mark) -> None:
+    """Marks a segment that was sealed again, its files having been lost.
+
+    Raises:
+        StorageError: No room, or the store refuses.
+    """
+    replace_atomic(_path(folder, unit, number), _told(mark))
+
+
+def _told(mark: Mark) -> bytes:
+    told = mark.model_dump_json().encode()
+    return told + b"\n" + hashlib.sha256(told).hexdigest().encode()
+
+
+def _path(folder: str, unit: str, number: int) -> str:
     return join(folder, FOLDER, f"{name(unit, number)}.json")

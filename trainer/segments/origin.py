@@ -43,8 +43,8 @@ class Origin(Protocol):
         """Where it lies, for errors."""
 
     @property
-    def sha256(self) -> str:
-        """Of what it holds, wherever it lies."""
+    def digests(self) -> tuple[str, ...]:
+        """sha256 of all that decides what each unit gives, wherever it lies."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -62,7 +62,7 @@ class TextOrigin:
     def __init__(self, folder: str) -> None:
         self._corpus = Corpus(folder)
         self.place = folder
-        self.sha256 = self._corpus.sha256
+        self.digests = tuple(shard.sha256 for shard in self._corpus.shards)
         self.sizes = tuple(shard.bytes for shard in self._corpus.shards)
 
     def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:
@@ -85,7 +85,7 @@ class MadeTexts:
     def __init__(self, texts: Sequence[str], place: str) -> None:
         self.place = place
         self._texts = tuple(texts)
-        self.sha256 = hashlib.sha256(repr(self._texts).encode()).hexdigest()
+        self.digests = (sha256((place, self._texts)),)
         self.sizes = (sum(map(len, self._texts)),)
 
     def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:
@@ -94,6 +94,11 @@ class MadeTexts:
         made = pa.record_batch({"id": names, "text": pa.array(self._texts, pa.string())})
         for first in range(start, len(made), _TOGETHER):
             yield encoded(made.slice(first, _TOGETHER), tokenizer, self.place)
+
+
+def sha256(value: object) -> str:
+    """Of nested tuples of plain values."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()
 
 
 def encoded(batch: pa.RecordBatch, tokenizer: Tokenizer, where: str) -> Chunk:

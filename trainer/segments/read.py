@@ -1,10 +1,10 @@
-"""Reads a folder of segments: nothing is given out before the block that holds it was checked."""
+"""Reads segments by their manifest: nothing is given out before the block that holds it was checked."""
 
 import hashlib
 import io
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -13,38 +13,39 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from schemas.segments import ArrayEntry, SegmentsManifest
+from schemas.segments import ArrayEntry, SegmentEntry, SegmentsManifest
 from storage import stores
 from storage.errors import MissingError
 from storage.http import is_http
 from storage.paths import expand, info, is_local, join, open_read
 from trainer.errors import IntegrityError, TrainerError
-from trainer.segments.arrays import Array, LocalArray, RemoteArray
+from trainer.segments.arrays import Array, ArrayFile, LocalArray, RemoteArray
 from trainer.segments.blocks import HASH_BYTES, Checked, Ints, count_blocks
 from trainer.segments.cache import BlockCache
 
 MANIFEST = "segments.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _OPEN_ARRAYS = 1024
 """Kept open at once; a process may map some 65,000 files, and a corpus has more."""
-_AGAIN = "restore it from a copy, or remove its folder and tokenize again"
+_AGAIN = "restore it from a copy, or remove it and tokenize again"
 
 
 class Segments:
     """One folder of segments, local or behind `http(s)://` or `s3://`. Threads may share it; it pickles by its path.
 
     Args:
-        folder: Where the files are.
-        manifest: What they are.
+        folder: Where the manifest is.
+        manifest: What the segments' files are.
         cache: For remote blocks; one of its own where none is given.
     """
 
     def __init__(self, folder: str, manifest: SegmentsManifest, cache: BlockCache | None = None) -> None:
         self.folder, self.manifest = folder, manifest
+        self.files = beside(folder, manifest.encoding) if manifest.encoding else folder
+        """Where the sealed files are."""
         self.cache = cache or BlockCache()
         self._arrays: dict[tuple[int, str], Array] = {}
         self._opening: dict[tuple[int, str], threading.Lock] = {}
-        self._sound_columns: set[int] = set()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -59,7 +60,8 @@ class Segments:
             IntegrityError: A file is missing, too short or too long.
         """
         opened = cls(folder, read_manifest(folder), cache)
-        opened._check_sizes()
+        if not is_http(opened.files):  # lists nothing: there each array is checked when it is first read
+            check_files(opened.files, sizes(opened.files), opened.manifest.segments)
         return opened
 
     def read(self, i: int, array: str, start: int, stop: int) -> NDArray[Any]:
@@ -98,22 +100,13 @@ class Segments:
             IntegrityError: The file is missing or damaged.
             TrainerError: There is no such column.
         """
-        segment = self.manifest.segments[i]
-        path = join(self.folder, segment.columns)
-        try:
-            with open_read(path) as opened:
-                file = opened if is_local(path) else cast(BinaryIO, io.BytesIO(opened.read()))
-                if i not in self._sound_columns or not is_local(path):
-                    _check_sha256(path, file, segment.columns_sha256)
-                    self._sound_columns.add(i)
-                table = pq.ParquetFile(file)
-                if unknown := set(names or ()) - set(table.schema_arrow.names):
-                    raise TrainerError(
-                        f"{path!r} has no columns {sorted(unknown)}; there are {sorted(table.schema_arrow.names)}"
-                    )
-                return table.read(columns=None if names is None else list(names))
-        except MissingError as error:
-            raise IntegrityError(f"{path!r}, which {MANIFEST} names, is missing; {_AGAIN}") from error
+        array = self._arrays.get((i, "columns")) or self._array(i, "columns")
+        table = pq.ParquetFile(ArrayFile(array), pre_buffer=True)  # neighbouring columns at once
+        if unknown := set(names or ()) - set(table.schema_arrow.names):
+            raise TrainerError(
+                f"{array.path!r} has no columns {sorted(unknown)}; there are {sorted(table.schema_arrow.names)}"
+            )
+        return table.read(columns=None if names is None else list(names))
 
     def _entry(self, i: int, array: str) -> ArrayEntry:
         for entry in self.manifest.segments[i].arrays:
@@ -136,41 +129,31 @@ class Segments:
         return array
 
     def _opened(self, i: int, entry: ArrayEntry) -> Array:
-        path, dtype = join(self.folder, entry.path), np.dtype(entry.dtype).newbyteorder("<")
+        path, dtype = join(self.files, entry.path), np.dtype(entry.dtype).newbyteorder("<")
         try:
             _check_size(path, info(path).size, entry.bytes)
         except MissingError as error:
-            raise IntegrityError(f"{path!r}, which {MANIFEST} names, is missing; {_AGAIN}") from error
+            raise IntegrityError(
+                f"{path!r}, which {MANIFEST} names, is missing; restore it from a copy, or tokenize again"
+            ) from error
         checked = Checked(path, entry.bytes, self._hashes(i, entry))
         return LocalArray(checked, dtype) if is_local(path) else RemoteArray(checked, dtype, self.cache)
 
     def _hashes(self, i: int, entry: ArrayEntry) -> bytes:
         """The hashes of one array's blocks."""
         segment = self.manifest.segments[i]
-        path = join(self.folder, segment.blocks)
+        path = join(self.files, segment.blocks)
         try:
             with open_read(path) as file:
                 data = file.read()
         except MissingError as error:
-            raise IntegrityError(f"{path!r}, which {MANIFEST} names, is missing; {_AGAIN}") from error
+            raise IntegrityError(
+                f"{path!r}, which {MANIFEST} names, is missing; restore it from a copy, or tokenize again"
+            ) from error
         _check_sha256(path, cast(BinaryIO, io.BytesIO(data)), segment.blocks_sha256)
         before = segment.arrays[: segment.arrays.index(entry)]
         start = HASH_BYTES * sum(count_blocks(other.bytes) for other in before)
         return data[start : start + HASH_BYTES * count_blocks(entry.bytes)]
-
-    def _check_sizes(self) -> None:
-        """One listing, not a request a file. HTTP lists nothing: there each array is checked when it is first read."""
-        if is_http(self.folder):
-            return
-        sizes = _sizes(self.folder)
-        for segment in self.manifest.segments:
-            wanted: dict[str, int | None] = {entry.path: entry.bytes for entry in segment.arrays}
-            for name, size in {**wanted, segment.blocks: None, segment.columns: None}.items():
-                if name not in sizes:
-                    path = join(self.folder, name)
-                    raise IntegrityError(f"{path!r}, which {MANIFEST} names, is missing; {_AGAIN}")
-                if size is not None:
-                    _check_size(join(self.folder, name), sizes[name], size)
 
 
 def read_manifest(folder: str) -> SegmentsManifest:
@@ -189,7 +172,7 @@ def read_manifest(folder: str) -> SegmentsManifest:
         ) from error
     except ValidationError as error:
         told = error.errors()[0]["msg"]
-        raise TrainerError(f"{path!r} is no manifest of segments: {told}; tokenize again") from error
+        raise TrainerError(f"{path!r} is no manifest of segments: {told}; remove it and tokenize again") from error
     if manifest.format_version != FORMAT_VERSION:
         raise TrainerError(
             f"{path!r} has format {manifest.format_version}, this version reads {FORMAT_VERSION}; tokenize again"
@@ -197,12 +180,41 @@ def read_manifest(folder: str) -> SegmentsManifest:
     return manifest
 
 
-def _sizes(folder: str) -> dict[str, int]:
-    """File name -> bytes."""
+def beside(folder: str, name: str) -> str:
+    """The folder of that name in which `folder` lies too."""
+    above, slash, _ = folder.rstrip("/").rpartition("/")
+    return join(above + slash or ".", name)
+
+
+def sizes(folder: str) -> dict[str, int]:
+    """File name -> bytes, by one listing."""
     if is_local(folder):
         with stores.told("list", folder), os.scandir(stores.local(folder)) as found:
             return {file.name: file.stat().st_size for file in found if file.is_file()}
     return {file.path.rpartition("/")[2]: file.size for file in expand(join(folder, "*"))}
+
+
+def check_files(folder: str, found: Mapping[str, int], segments: Iterable[SegmentEntry]) -> None:
+    """Compares what a folder of sealed files holds with what it should.
+
+    Args:
+        folder: Of sealed files.
+        found: Their `sizes`.
+        segments: Whose files are asked for.
+
+    Raises:
+        IntegrityError: A file is missing, too short or too long.
+    """
+    for segment in segments:
+        blocks = HASH_BYTES * sum(count_blocks(array.bytes) for array in segment.arrays)
+        wanted = {array.path: array.bytes for array in segment.arrays} | {segment.blocks: blocks}
+        for name, size in wanted.items():
+            path = join(folder, name)
+            if name not in found:
+                raise IntegrityError(
+                    f"{path!r}, which {MANIFEST} names, is missing; restore it from a copy, or tokenize again"
+                )
+            _check_size(path, found[name], size)
 
 
 def _check_size(path: str, found: int, expected: int) -> None:

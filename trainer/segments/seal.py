@@ -15,7 +15,9 @@ from schemas.segments import ArrayEntry, SegmentEntry
 from storage.commit import write_hashed
 from trainer.segments.blocks import block_hashes
 
-ROWS_PER_GROUP = 32_768
+_ROWS_PER_GROUP = 2**20
+"""Of columns: those of a segment are read whole, each in one piece."""
+_SUFFIXES = {"columns": ".columns.parquet"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,22 +61,25 @@ def seal(folder: str, name: str, documents: Documents) -> SegmentEntry:
     columns = documents.columns.append_column("id_hash", _id_hashes(documents.columns["id"]))
     columns = columns.append_column("targets", pa.array(targets))
     arrays, hashes = [], []
-    for kind, array in (("tokens", documents.tokens), ("starts", documents.starts), ("mask", documents.mask)):
+    parts = {
+        "tokens": documents.tokens,
+        "starts": documents.starts,
+        "mask": documents.mask,
+        "columns": _parquet(columns),
+    }
+    for kind, array in parts.items():
         if array is not None:
             data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).view(np.uint8).data
-            made = write_hashed(folder, name, f".{kind}", _writer(data))
+            made = write_hashed(folder, name, _SUFFIXES.get(kind, f".{kind}"), _writer(data))
             entry = {"name": kind, "path": made.name, "bytes": made.bytes, "dtype": array.dtype.name}
             arrays.append(ArrayEntry.model_validate(entry))
             hashes.append(block_hashes(data))
-    table = write_hashed(folder, name, ".columns.parquet", lambda file: _write_table(columns, file))
     blocks = write_hashed(folder, name, ".blocks", _writer(memoryview(b"".join(hashes))))
     return SegmentEntry(
         name=name,
         arrays=tuple(arrays),
         blocks=blocks.name,
         blocks_sha256=blocks.sha256,
-        columns=table.name,
-        columns_sha256=table.sha256,
         documents=len(targets),
         tokens=len(documents.tokens),
         targets=int(targets.sum(dtype=np.int64)),
@@ -99,8 +104,11 @@ def _id_hashes(ids: pa.ChunkedArray) -> pa.Array:
     return pa.array([xxhash.xxh3_64_intdigest(text.encode()) for text in ids.to_pylist()], pa.uint64())
 
 
-def _write_table(table: pa.Table, file: BinaryIO) -> None:
-    pq.write_table(table, file, row_group_size=ROWS_PER_GROUP, compression="zstd", compression_level=3)
+def _parquet(table: pa.Table) -> NDArray[np.uint8]:
+    """The bytes of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=_ROWS_PER_GROUP, compression="zstd", compression_level=3)
+    return np.frombuffer(sink.getvalue(), np.uint8)
 
 
 def _writer(data: memoryview) -> Callable[[BinaryIO], None]:

@@ -33,10 +33,13 @@ _TELL_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What all units of a folder have in common."""
+    """What all units of some data have in common."""
 
     origin: Origin
     folder: str
+    """Of sealed files."""
+    lost: frozenset[int]
+    """Units of whose sealed files some are gone."""
     most_tokens: int
     """Of a segment."""
     per_row: int
@@ -52,16 +55,26 @@ def seal_unit(job: Job, unit: int, tokenizer: Tokenizer, told: Told) -> None:
 
     Where another process is at the same unit, whoever seals a segment first makes it count, and both go on behind it.
     """
-    while not ((found := marks.standing(job.folder, unit)) and found[-1].last):
+    name = job.origin.digests[unit]
+    if unit in job.lost:
+        for number, mark in enumerate(_sealed(job, unit, tokenizer, 0, 0, told)):
+            marks.replace(job.folder, name, number, mark)
+    while not ((found := marks.standing(job.folder, name)) and found[-1].last):
         number = len(found)
-        chunks = _told(job.origin.chunks(unit, tokenizer, sum(mark.rows for mark in found)), told)
-        for part in cut(chunks, tokenizer.dtype, job.most_tokens, job.per_row):
-            entry = seal(job.folder, marks.name(unit, number), part.documents)
-            if not marks.put(job.folder, unit, number, Mark(segment=entry, rows=part.rows, last=part.last)):
+        for mark in _sealed(job, unit, tokenizer, number, sum(mark.rows for mark in found), told):
+            if not marks.put(job.folder, name, number, mark):
                 break
             number += 1
         if number == 0:
-            marks.put(job.folder, unit, 0, Mark(segment=None, rows=0, last=True))
+            marks.put(job.folder, name, 0, Mark(segment=None, rows=0, last=True))
+
+
+def _sealed(job: Job, unit: int, tokenizer: Tokenizer, number: int, start: int, told: Told) -> Iterator[Mark]:
+    """Seals a unit's segments from `number` on, which begins with row `start`; each is to be marked."""
+    chunks = _told(job.origin.chunks(unit, tokenizer, start), told)
+    for n, part in enumerate(cut(chunks, tokenizer.dtype, job.most_tokens, job.per_row), number):
+        entry = seal(job.folder, marks.name(job.origin.digests[unit], n), part.documents)
+        yield Mark(segment=entry, rows=part.rows, last=part.last)
 
 
 def _told(chunks: Iterator[Chunk], told: Told) -> Iterator[Chunk]:

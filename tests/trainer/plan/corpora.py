@@ -55,8 +55,6 @@ class Folder:
                     arrays=tuple(arrays),
                     blocks="",
                     blocks_sha256="",
-                    columns="",
-                    columns_sha256="",
                     documents=len(masks),
                     tokens=int(starts[-1]),
                     targets=sum(targets),

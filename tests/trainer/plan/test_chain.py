@@ -270,7 +270,7 @@ def test_hashes_are_the_same_on_every_machine(tmp_path: Path) -> None:
     assert mixed(tmp_path).window(0).hash == HASH
 
 
-HASH = "c9ddb95bf17d49f8ed624eee8135f72c2bf85c4c044d24c6c0b82b9488068fd3"
+HASH = "f3062a5774e51544285ad466f0cd585adf94b1c31ec56a5cfdc03d2d09273e20"
 
 
 @pytest.mark.usefixtures("_small")

@@ -15,7 +15,7 @@ from trainer.chat.template import render
 from trainer.errors import TrainerError
 from trainer.segments.chat_origin import Made
 from trainer.segments.read import Segments
-from trainer.segments.tokenize import make, tokenize
+from trainer.segments.tokenize import Progress, make, tokenize
 from trainer.tokenizer import bpe
 from trainer.tokenizer.tokenizer import Tokenizer
 
@@ -158,3 +158,18 @@ def test_every_token_is_learnt_where_not_answers_alone(tmp_path: Path) -> None:
     masked, whole = (each.manifest.segments[0] for each in segments)
     assert whole.targets == whole.tokens - whole.documents > masked.targets
     assert segments[0].read(0, "tokens", 0, 99).tolist() == segments[1].read(0, "tokens", 0, 99).tolist()
+
+
+def test_a_file_more_leaves_the_others_sealed(tmp_path: Path) -> None:
+    folder = tmp_path / "chats"
+    folder.mkdir()
+    told: list[Progress] = []
+    for name, part in (("b", CONVERSATIONS[200:]), ("a", CONVERSATIONS[:200])):
+        (folder / f"{name}.jsonl").write_text("".join(c.model_dump_json() + "\n" for c in part))
+        made = tokenize(str(folder), "chat", TOKENIZER, str(tmp_path / "s"), workers=1, progress=told.append)
+    assert next((state.units, state.of, state.documents) for state in told if state.of == 2) == (1, 2, 100)
+    afresh = tokenize(str(folder), "chat", TOKENIZER, str(tmp_path / "afresh"), workers=1)
+    assert Segments.open(made).manifest == Segments.open(afresh).manifest
+    masked = tokenize(str(folder), "chat", TOKENIZER, str(tmp_path / "s"), answers_only=False)
+    names = [[entry.name for entry in Segments.open(path).manifest.segments] for path in (made, masked)]
+    assert not set(names[0]) & set(names[1])

@@ -155,8 +155,8 @@ def test_elements_that_are_not_there(sealed: Path) -> None:
 def test_no_manifest_and_wrong_ones(sealed: Path) -> None:
     manifest = sealed / "segments.json"
     told = manifest.read_text()
-    manifest.write_text(told.replace('"format_version":1', '"format_version":2'))
-    with pytest.raises(TrainerError, match="has format 2, this version reads 1"):
+    manifest.write_text(told.replace('"format_version":2', '"format_version":3'))
+    with pytest.raises(TrainerError, match="has format 3, this version reads 2"):
         Segments.open(str(sealed))
     manifest.write_text("{}")
     with pytest.raises(TrainerError, match="is no manifest of segments: Field required"):
@@ -223,6 +223,43 @@ def test_threads_that_want_one_block_ask_once(sealed: Path, http_files: Any, mon
         thread.join()
     assert sorted(asked) == [(BLOCK_BYTES, BLOCK_BYTES), (2 * BLOCK_BYTES, BLOCK_BYTES)]
     assert len(found) == 5
+    segments.cache.rest(5)
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """Path, first byte and length of what is fetched of remote arrays, as it comes."""
+    asked, real = [], cache.read_range
+
+    def counting(path: str, start: int, length: int) -> bytes:
+        asked.append((path, start, length))
+        return real(path, start, length)
+
+    monkeypatch.setattr(cache, "read_range", counting)
+    return asked
+
+
+@pytest.mark.parametrize("place", ["http", "s3"], indirect=True)
+@pytest.mark.parametrize("documents", [300_000])
+def test_columns_that_are_not_asked_for_are_not_fetched(
+    tmp_path: Path, place: Callable[[], str], fetched: list[tuple[str, int, int]], documents: int
+) -> None:
+    shutil.rmtree(tmp_path / "sealed")
+    write(tmp_path / "sealed", [[np.arange(n % 5) for n in range(documents)]])
+    segments = Segments.open(place())
+    (size,) = (array.bytes for array in segments.manifest.segments[0].arrays if array.name == "columns")
+    for _ in range(2):
+        targets = segments.columns(0, ["targets"])["targets"]
+        assert targets[:7].to_pylist() == [0, 0, 1, 2, 3, 0, 0]
+        assert len(targets) == documents
+    assert {path.rpartition(".")[2] for path, _, _ in fetched} == {"parquet"}
+    starts = [start for _, start, _ in fetched]
+    assert len(set(starts)) == len(starts)  # the second time they are here
+    assert sum(length for _, _, length in fetched) <= 2 * BLOCK_BYTES < size / 4
+    assert segments.columns(0, ["id"])["id"][-1].as_py() == f"sealed-0-{documents - 1}"
+    assert sum(length for _, _, length in fetched) < size
+    assert segments.columns(0).num_rows == documents
+    assert sum(length for _, _, length in fetched) == size
     segments.cache.rest(5)
 
 

@@ -20,6 +20,7 @@ import xxhash
 from storage.paths import listdir
 from tests.trainer.bytes_tokenizer import BytesTokenizer
 from tests.trainer.curated import document, write
+from trainer.corpus import Corpus
 from trainer.errors import IntegrityError, TrainerError
 from trainer.segments.read import Segments
 from trainer.segments.tokenize import Progress, tokenize
@@ -37,9 +38,15 @@ def curated(tmp_path: Path) -> Path:
 
 
 def contents(folder: str) -> dict[str, bytes]:
-    """Every file's bytes, by name; what a kill left half made is none."""
-    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file() and not path.name.startswith(".tmp-")]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    """Every file's bytes, by name, of all data beside a folder's; what a kill left half made is none."""
+    root = Path(folder).parent
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.startswith(".tmp-")]
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def sealed_files(folder: str) -> Path:
+    """The folder of sealed files."""
+    return Path(Segments.open(folder).files)
 
 
 def documents(folder: str) -> list[bytes]:
@@ -65,7 +72,7 @@ def test_every_document_in_order(curated: Path, tmp_path: Path) -> None:
     assert sum(segment.documents for segment in manifest.segments) == 120
     assert max(segment.tokens for segment in manifest.segments) <= 300
     assert len(manifest.segments) > 6
-    assert (Path(folder) / "tokenizer.json").read_bytes() == TOKENIZER.json
+    assert (sealed_files(folder) / "tokenizer.json").read_bytes() == TOKENIZER.json
 
 
 def test_columns(curated: Path, tmp_path: Path) -> None:
@@ -138,7 +145,7 @@ def long(tmp_path: Path) -> Path:
 
 def test_a_stop_costs_one_segment(long: Path, tmp_path: Path) -> None:
     whole = tokenize(str(long), "text", TOKENIZER, str(tmp_path / "whole"), workers=1, segment_tokens=9000)
-    marks = tmp_path / "s" / Path(whole).name / "marks"
+    marks = tmp_path / "s" / sealed_files(whole).name / "marks"
 
     def stop(state: Progress) -> None:
         if marks.is_dir() and len(listdir(str(marks))) >= 2:
@@ -182,20 +189,20 @@ def child(data: Path, folder: Path, workers: int = 1) -> "subprocess.Popen[bytes
 def test_killed_and_gone_on_with(long: Path, tmp_path: Path) -> None:
     whole = tokenize(str(long), "text", TOKENIZER, str(tmp_path / "whole"), segment_tokens=9000)
     process = child(long, tmp_path / "s")
-    marks = tmp_path / "s" / Path(whole).name / "marks"
+    marks = tmp_path / "s" / sealed_files(whole).name / "marks"
     deadline = time.monotonic() + 60
     while not (marks.is_dir() and any(marks.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.wait()
     assert any(marks.iterdir())
-    assert not (marks.parent / "segments.json").exists()
+    assert not (tmp_path / "s" / Path(whole).name).exists()
     folder = tokenize(str(long), "text", TOKENIZER, str(tmp_path / "s"), segment_tokens=9000)
     assert contents(folder) == contents(whole)
 
 
 def test_what_kills_left_is_swept_when_it_is_old(curated: Path, tmp_path: Path) -> None:
-    name = Path(tokenize(str(curated), "text", TOKENIZER, str(tmp_path / "whole"))).name
+    name = sealed_files(tokenize(str(curated), "text", TOKENIZER, str(tmp_path / "whole"))).name
     (tmp_path / "s" / name).mkdir(parents=True)
     old, fresh = (tmp_path / "s" / name / f".tmp-{age}" for age in ("old", "fresh"))
     for path in (old, fresh):
@@ -206,7 +213,7 @@ def test_what_kills_left_is_swept_when_it_is_old(curated: Path, tmp_path: Path) 
 
 
 def test_processes_end_with_their_driver(tmp_path: Path) -> None:
-    many = write(tmp_path / "many", [[document(i, "x" * 50) for i in range(1200)]] * 2)
+    many = write(tmp_path / "many", [[document(i, x * 50) for i in range(1200)] for x in "xy"])
     process = child(many, tmp_path / "s", workers=2)
     driver, deadline = psutil.Process(process.pid), time.monotonic() + 60
     while len(children := driver.children(recursive=True)) < 3 and time.monotonic() < deadline:
@@ -249,7 +256,8 @@ def test_an_altered_shard_seals_nothing_of_it(curated: Path, tmp_path: Path) -> 
     for workers in (1, 2):
         with pytest.raises(IntegrityError, match="part-00000-of-00003"):
             tokenize(str(curated), "text", TOKENIZER, str(tmp_path / f"s{workers}"), workers=workers)
-        made = [path.name for path in (tmp_path / f"s{workers}").rglob("00000-*")]
+        digest = Corpus(str(curated)).shards[0].sha256[:32]
+        made = [path.name for path in (tmp_path / f"s{workers}").rglob(f"{digest}*")]
         assert made == []
 
 
