@@ -1,29 +1,33 @@
-"""Preference pairs as a resumable source of batches.
+"""Preference pairs as a plan: which answers stand in which rows of which step.
 
 A pair is the two documents 2i (chosen) and 2i + 1 (rejected) of a segment. Several pairs share two rows: chosen answers
-in row 2k, piece by piece, and their rejected counterparts in row 2k + 1 under the same document ids; so a pair never
-crosses ranks, nor micro-batches. Pairs are drawn one by one from the source that lacks most of its share of targets, in
-an order by chance anew each pass. A pair that does not fit a row is an error before the first step: half an answer is
-no preference.
+in row 2k, piece by piece, and their rejected counterparts in row 2k + 1 under the same document ids. `PlanSource` with
+`together=2` reads them ahead and keeps such rows on one rank and in one micro-batch. Each source gives its pairs in an
+order by chance anew each pass; sources take turns so that each has its share of targets at any time. A pair that does
+not fit a row is an error before the first step: half an answer is no preference. The whole stage is one window, made at
+once: a million pairs take some seconds, and 400 MB for that time.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from schemas.training import SourceSpec, StageSpec
-from trainer.batch import Batch, Step
-from trainer.errors import ForeignError, TrainerError
+from trainer.compiled import kernel
+from trainer.errors import TrainerError
 from trainer.plan.condition import Condition
 from trainer.plan.limits import Available, check_caps
 from trainer.plan.ramps import goals, value_at
 from trainer.plan.shares import in_share
 from trainer.plan.shuffle import order
 from trainer.plan.summary import SourceSummary
+from trainer.plan.window import Arrays, SourceCounts, Window, WindowCounts, seal
 from trainer.segments.library import Library
 
 Ints = NDArray[np.int64]
@@ -31,7 +35,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """One source's pairs; arrays [pairs] of int64."""
+    """Pairs in some order; arrays [pairs] of int64."""
 
     segment: Ints
     """Library numbers."""
@@ -43,25 +47,25 @@ class _Pairs:
     """Tokens."""
     targets: Ints
     """Of both answers."""
+    source: Ints
+    """Which of the stage's, by name."""
 
     def __len__(self) -> int:
         return len(self.start)
 
+    def take(self, which: NDArray[np.int64 | np.bool_] | slice) -> "_Pairs":
+        """Some of them."""
+        return _Pairs(*(getattr(self, field.name)[which] for field in fields(self)))
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """One pair as drawn."""
-
-    segment: int
-    start: int
-    chosen: int
-    rejected: int
-    targets: int
+    @classmethod
+    def join(cls, parts: Sequence["_Pairs"]) -> "_Pairs":
+        """One behind the other."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairSummary:
-    """A stage of pairs as it will run, every step of it drawn."""
+    """A stage of pairs as it will run."""
 
     steps: int
     pairs: int
@@ -70,8 +74,8 @@ class PairSummary:
     sources: Mapping[str, SourceSummary]
 
 
-class PairSource:
-    """The pairs of one stage.
+class PairPlan:
+    """The pairs of one stage, planned.
 
     Args:
       stage: `batch` counts pairs, `seq_len` input positions of a row.
@@ -94,154 +98,69 @@ class PairSource:
         library: Library,
         folders: Mapping[str, int],
     ) -> None:
-        self._stage, self._seed, self._library = stage, seed, library
+        self._stage = stage
         names = sorted({name for _, mix in stage.mix for name, weight in mix.items() if weight > 0})
-        self._keys = {name: library.folders[folders[name]].manifest.key for name in names}
-        self._pairs = {name: _read(name, sources[name], library, folders[name]) for name in names}
-        for name, pairs in self._pairs.items():
+        found = {name: _read(name, place, sources[name], library, folders[name]) for place, name in enumerate(names)}
+        for name, pairs in found.items():
             _check_lengths(stage, name, pairs)
-        held = {name: int(pairs.targets.sum()) for name, pairs in self._pairs.items()}
-        check_caps(stage, {name: Available(targets, targets) for name, targets in held.items()})
-        self._most = {  # pairs that the stage takes of each
-            name: len(pairs) * stage.max_passes if stage.passes is None else round(len(pairs) * stage.passes)
-            for name, pairs in self._pairs.items()
-        }
-        self._orders: dict[str, tuple[int, Ints]] = {}
+        self._held = {name: int(pairs.targets.sum()) for name, pairs in found.items()}
+        check_caps(stage, {name: Available(targets, targets) for name, targets in self._held.items()})
+        keys = {name: library.folders[folders[name]].manifest.key for name in names}
+        self._window = _window(stage, keys, _drawn(stage, seed, found))
 
     @property
     def total_targets(self) -> int:
         """Of the whole stage."""
-        if self._stage.tokens is not None:
-            return self._stage.tokens
-        return sum(
-            int(pairs.targets[self._order(name, turn)[: int(self._most[name]) - turn * len(pairs)]].sum())
-            for name, pairs in self._pairs.items()
-            for turn in range(-(-int(self._most[name]) // len(pairs)))
-        )
+        return self._window.counts.targets if self._stage.tokens is None else self._stage.tokens
+
+    def window(self, number: int) -> Window:
+        """The only one.
+
+        Raises:
+          IndexError: It is asked for another.
+        """
+        if number:
+            raise IndexError(f"stage {self._stage.name!r} of pairs is one window, there is none of number {number}")
+        return self._window
 
     def summary(self) -> PairSummary:
-        """Draws the stage's steps, as training will; no pair is read."""
-        steps, counts, targets = self._restored(None)
-        while self._draw(counts, sum(targets.values()), targets):
-            steps += 1
+        """Steps, pairs and passes; no pair is read."""
+        counts = self._window.counts
         return PairSummary(
-            steps=steps,
-            pairs=sum(counts.values()),
-            targets=sum(targets.values()),
+            steps=len(self._window.steps),
+            pairs=counts.documents // 2,
+            targets=counts.targets,
             sources={
-                name: SourceSummary(targets=targets[name], available=int(pairs.targets.sum()), counted=True)
-                for name, pairs in self._pairs.items()
+                name: SourceSummary(targets=counts.sources[name].targets, available=held, counted=True)
+                for name, held in self._held.items()
             },
         )
 
-    def steps(self, state: Mapping[str, Any] | None, rank: int, world: int, micro_rows: int) -> Iterator[Step]:
-        """The stage's steps behind `state`, this rank's rows of each.
 
-        Args:
-          state: Of the last step that was done; None: from the start.
-          rank: This one, from 0.
-          world: Of so many.
-          micro_rows: Rows of a micro-batch; rounded down to pairs of rows, at least one.
-
-        Raises:
-          ForeignError: The state is of other pairs.
-        """
-        index, counts, targets = self._restored(state)
-        while drawn := self._draw(counts, at := sum(targets.values()), targets):
-            seq_len = value_at(self._stage.seq_len, at)
-            bins = _pack(drawn, seq_len)
-            mine = bins[rank::world]
-            mine += [[]] * (-(-len(bins) // world) - len(mine))
-            together = max(micro_rows // 2, 1)
-            mine += [[]] * (-len(mine) % together)
-            yield Step(
-                index=index,
-                seq_len=seq_len,
-                rows=2 * len(bins),
-                targets=sum(pair.targets for pair in drawn),
-                batches=tuple(self._batch(mine[at : at + together], seq_len) for at in range(0, len(mine), together)),
-                state={"steps": index + 1, "keys": self._keys, "pairs": dict(counts), "targets": dict(targets)},
-            )
-            index += 1
-
-    def _restored(self, state: Mapping[str, Any] | None) -> tuple[int, dict[str, int], dict[str, int]]:
-        """Steps done; pairs and targets drawn by source."""
-        if state is None:
-            return 0, dict.fromkeys(self._pairs, 0), dict.fromkeys(self._pairs, 0)
-        if state["keys"] != self._keys:
-            raise ForeignError(
-                f"stage {self._stage.name!r} was begun with segments {state['keys']!r}, these are {self._keys!r}; give "
-                "the data that it was begun with, or another output"
-            )
-        return state["steps"], dict(state["pairs"]), dict(state["targets"])
-
-    def _draw(self, counts: dict[str, int], at: int, targets: dict[str, int]) -> list[_Pair]:
-        """The step's pairs behind `at` targets; counts them."""
-        drawn: list[_Pair] = []
-        while len(drawn) < value_at(self._stage.batch, at):
-            total = sum(targets.values())
-            left = [name for name in self._pairs if counts[name] < self._most[name]]
-            if not left or (self._stage.tokens is not None and total >= self._stage.tokens):
-                break
-            wanted = goals(self._stage.mix, total + 1)
-            name = max(left, key=lambda name: wanted.get(name, 0.0) - targets[name])  # the first name of equals
-            pairs = self._pairs[name]
-            turn, place = divmod(counts[name], len(pairs))
-            number = int(self._order(name, turn)[place])
-            counts[name] += 1
-            targets[name] += int(pairs.targets[number])
-            fields = (pairs.segment, pairs.start, pairs.chosen, pairs.rejected, pairs.targets)
-            drawn.append(_Pair(*(int(field[number]) for field in fields)))
-        return drawn
-
-    def _order(self, name: str, turn: int) -> Ints:
-        if name not in self._orders or self._orders[name][0] != turn:
-            self._orders[name] = turn, order(len(self._pairs[name]), self._seed, self._stage.name, name, turn)
-        return self._orders[name][1]
-
-    def _batch(self, bins: Sequence[Sequence[_Pair]], seq_len: int) -> Batch:
-        """Two rows a bin: chosen, rejected."""
-        shape = 2 * len(bins), seq_len
-        tokens, targets, positions = (np.zeros(shape, np.int64) for _ in range(3))
-        weights, documents = np.zeros(shape, np.float32), np.full(shape, -1, np.int32)
-        for number, pairs in enumerate(bins):
-            ends = [0, 0]
-            for document, pair in enumerate(pairs):
-                middle = pair.start + pair.chosen
-                for side, (first, stop) in enumerate(((pair.start, middle), (middle, middle + pair.rejected))):
-                    ids = self._library.read(pair.segment, "tokens", first, stop).astype(np.int64)
-                    mask = self._library.read(pair.segment, "mask", first + 1, stop)
-                    row, at = 2 * number + side, slice(ends[side], ends[side] + len(mask))
-                    tokens[row, at], targets[row, at], weights[row, at] = ids[:-1], ids[1:] * mask, mask
-                    documents[row, at], positions[row, at] = document, np.arange(len(mask))
-                    ends[side] = at.stop
-        return Batch(*(torch.from_numpy(field) for field in (tokens, targets, weights, documents, positions)))
-
-
-def _read(name: str, spec: SourceSpec, library: Library, folder: int) -> _Pairs:
+def _read(name: str, place: int, spec: SourceSpec, library: Library, folder: int) -> _Pairs:
     """A source's pairs, in the order of its segments."""
     segments = library.folders[folder]
     if spec.kind != "preference" or segments.manifest.kind != "preference":
         raise TrainerError(f"source {name!r} is of kind {spec.kind!r}, a dpo stage needs preference")
     where = Condition(spec.where, name) if spec.where else None
-    parts = []
+    parts: list[_Pairs] = []
     for i, segment in enumerate(segments.manifest.segments):
         columns = segments.columns(i, sorted({"id_hash", "targets", *(where.columns if where else ())}))
-        starts, targets = segments.starts(i), columns["targets"].to_numpy().astype(np.int64)
+        starts = segments.starts(i)
+        targets = columns["targets"].to_numpy().astype(np.int64).reshape(-1, 2).sum(1)
         mine = in_share(columns["id_hash"].to_numpy(), spec.share)[0::2]  # a pair goes by its chosen document
         if where:
             mine &= where.holds(columns)[0::2]
         lengths = np.diff(starts)
-        fields = starts[:-1][0::2], lengths[0::2], lengths[1::2], targets[0::2] + targets[1::2]
-        numbers = np.full(segment.documents // 2, library.number(folder, i), np.int64)
-        parts.append([field[mine] for field in (numbers, *fields)])
-    pairs = _Pairs(*(np.concatenate(columns) for columns in zip(*parts, strict=True))) if parts else None
-    if pairs is None or not len(pairs):
+        number, source = (np.full(segment.documents // 2, value) for value in (library.number(folder, i), place))
+        pairs = _Pairs(number, starts[:-1][0::2], lengths[0::2], lengths[1::2], targets, source)
+        parts.append(pairs.take(mine))
+    if not sum(map(len, parts)):
         raise TrainerError(
             f"source {name!r} has no pairs in {segments.manifest.data!r} under where {spec.where!r}, share "
             f"{spec.share!r}; give it data"
         )
-    return pairs
+    return _Pairs.join(parts)
 
 
 def _check_lengths(stage: StageSpec, name: str, pairs: _Pairs) -> None:
@@ -255,14 +174,119 @@ def _check_lengths(stage: StageSpec, name: str, pairs: _Pairs) -> None:
         )
 
 
-def _pack(pairs: Sequence[_Pair], seq_len: int) -> list[list[_Pair]]:
-    """Bins of pairs whose chosen and whose rejected documents each fit a row: first fit, longest pairs first."""
-    longest_first = sorted(range(len(pairs)), key=lambda n: (-max(pairs[n].chosen, pairs[n].rejected), n))
-    left = np.full((len(pairs), 2), seq_len, np.int64)
-    bins: list[list[_Pair]] = [[] for _ in pairs]
-    for n in longest_first:
-        size = np.array([pairs[n].chosen - 1, pairs[n].rejected - 1])
-        chosen = int((left >= size).all(1).argmax())
-        left[chosen] -= size
-        bins[chosen].append(pairs[n])
-    return [members for members in bins if members]
+def _drawn(stage: StageSpec, seed: int, found: Mapping[str, _Pairs]) -> _Pairs:
+    """The stage's pairs in the order in which they are trained on."""
+    parts, due = [], []
+    for name, pairs in found.items():
+        most = _most(stage, pairs)
+        turns = range(most // len(pairs) + 1)
+        which = np.concatenate([order(len(pairs), seed, stage.name, name, turn) for turn in turns])[:most]
+        parts.append(pairs.take(which))
+        targets = parts[-1].targets
+        due.append(_due(stage.mix, name, np.cumsum(targets) - targets))
+    drawn = _Pairs.join(parts).take(np.argsort(np.concatenate(due), kind="stable"))  # the first name of equals
+    if stage.tokens is None:
+        return drawn
+    return drawn.take(slice(int(np.searchsorted(np.cumsum(drawn.targets), stage.tokens)) + 1))
+
+
+def _most(stage: StageSpec, pairs: _Pairs) -> int:
+    """Pairs of a source that the stage may come to."""
+    if stage.tokens is None:
+        return round(len(pairs) * (stage.passes or 0))
+    needed = stage.tokens // max(1, int(pairs.targets.sum())) + 1  # passes, were there no other source
+    return math.ceil(len(pairs) * min(stage.max_passes, needed))
+
+
+def _due(mix: Sequence[tuple[int, Mapping[str, float]]], name: str, before: Ints) -> NDArray[np.float64]:
+    """Targets of the stage behind which a source is to have given more than `before`; infinite where it never is."""
+    starts = np.array([start for start, _ in mix], np.float64)
+    goal = np.array([goals(mix, start).get(name, 0.0) for start, _ in mix])
+    slope = np.array([weights.get(name, 0.0) / sum(weights.values()) for _, weights in mix])
+    part = np.searchsorted(goal, before, side="right") - 1
+    waiting = np.full(len(before), np.inf)
+    np.divide(before - goal[part], slope[part], out=waiting, where=slope[part] > 0)
+    due: NDArray[np.float64] = starts[part] + waiting
+    return due
+
+
+def _steps(stage: StageSpec, targets: Ints) -> tuple[Ints, Ints]:
+    """Each step's first pair, and the length of its rows."""
+    before = np.concatenate(([0], np.cumsum(targets)))
+    firsts, seq_lens, at = [], [], 0
+    while at < len(targets):
+        done = int(before[at])
+        firsts.append(at)
+        seq_lens.append(value_at(stage.seq_len, done))
+        at += value_at(stage.batch, done)
+    return np.array(firsts, np.int64), np.array(seq_lens, np.int64)
+
+
+def _window(stage: StageSpec, keys: Mapping[str, str], pairs: _Pairs) -> Window:
+    """Steps of pairs, each packed into rows of its own: first fit, longest pairs first."""
+    firsts, seq_lens = _steps(stage, pairs.targets)
+    step = np.repeat(np.arange(len(firsts)), np.diff(np.append(firsts, len(pairs))))
+    packed = pairs.take(np.lexsort((-np.maximum(pairs.chosen, pairs.rejected), step)))
+    bins = _bins(packed.chosen - 1, packed.rejected - 1, step, seq_lens)
+    ends = 2 * (np.maximum.reduceat(bins, firsts) + 1)
+    n_rows = np.diff(ends, prepend=0)
+    arrays = Arrays(
+        **_rows(packed, bins),
+        row_start=ends - n_rows,
+        n_rows=n_rows.astype(np.int32),
+        seq_len=seq_lens.astype(np.int32),
+        n_targets=np.add.reduceat(pairs.targets, firsts),
+    )
+    counts = _counts(pairs, int((n_rows * seq_lens).sum()), list(keys))
+    plan = hashlib.sha256(json.dumps([stage.name, keys], sort_keys=True).encode()).hexdigest()
+    return seal(arrays, plan, number=0, parent=plan, last=True, counts=counts, cursors={})
+
+
+@kernel
+def _bins(chosen: Ints, rejected: Ints, step: Ints, seq_lens: Ints) -> Ints:
+    """The first bin of its step in which each pair has room on both sides; bins are numbered through all steps."""
+    bins = np.empty(len(step), np.int64)
+    left = np.empty((len(step), 2), np.int64)
+    first = count = 0
+    for pair in range(len(step)):
+        if pair > 0 and step[pair] != step[pair - 1]:
+            first = count
+        place = first
+        while place < count and (left[place, 0] < chosen[pair] or left[place, 1] < rejected[pair]):
+            place += 1
+        if place == count:
+            left[place] = seq_lens[step[pair]]
+            count += 1
+        left[place, 0] -= chosen[pair]
+        left[place, 1] -= rejected[pair]
+        bins[pair] = place
+    return bins
+
+
+def _rows(pairs: _Pairs, bins: Ints) -> dict[str, NDArray[Any]]:
+    """Two rows a bin, chosen and rejected, as the arrays of a window."""
+    row = np.concatenate((2 * bins, 2 * bins + 1))
+    by_row = np.argsort(row, kind="stable")
+    return {
+        "offsets": np.concatenate(([0], np.cumsum(np.bincount(row)))).astype(np.int32),
+        "segment": np.tile(pairs.segment, 2)[by_row].astype(np.int32),
+        "start": np.concatenate((pairs.start, pairs.start + pairs.chosen))[by_row],
+        "length": np.concatenate((pairs.chosen, pairs.rejected))[by_row].astype(np.int32),
+    }
+
+
+def _counts(pairs: _Pairs, positions: int, names: Sequence[str]) -> WindowCounts:
+    mine = [pairs.targets[pairs.source == place] for place in range(len(names))]
+    return WindowCounts(
+        documents=2 * len(pairs),
+        split=0,
+        targetless=0,
+        positions=positions,
+        padding=positions - int((pairs.chosen + pairs.rejected - 2).sum()),
+        targets=int(pairs.targets.sum()),
+        dropped=0,
+        sources={
+            name: SourceCounts(documents=2 * len(targets), targets=int(targets.sum()))
+            for name, targets in zip(names, mine, strict=True)
+        },
+    )

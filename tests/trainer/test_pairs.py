@@ -1,6 +1,7 @@
-"""Preference pairs: drawn, packed, resumed, and refused."""
+"""Preference pairs: planned, packed, read ahead, resumed, and refused."""
 
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from schemas.training import SourceSpec, StageSpec
 from tests.trainer import sealed
 from trainer.batch import Batch, Step
 from trainer.errors import ForeignError, TrainerError
-from trainer.pairs import PairSource
+from trainer.loader import PlanSource
+from trainer.pairs import PairPlan
 from trainer.segments.library import Library
 from trainer.segments.read import Segments
 
@@ -63,8 +65,12 @@ def library(tmp_path: Path, pairs: list[Pair]) -> Library:
     return Library([Segments.open(str(tmp_path / name)) for name in "ab"])
 
 
-def source(library: Library, spec: StageSpec, **sources: SourceSpec) -> PairSource:
-    return PairSource(spec, {"a": KIND, "b": KIND, **sources}, 7, library, {"a": 0, "b": 1})
+def plan(library: Library, spec: StageSpec, seed: int = 7, **sources: SourceSpec) -> PairPlan:
+    return PairPlan(spec, {"a": KIND, "b": KIND, **sources}, seed, library, {"a": 0, "b": 1})
+
+
+def source(library: Library, spec: StageSpec, seed: int = 7, threads: int = 2, **sources: SourceSpec) -> PlanSource:
+    return PlanSource(plan(library, spec, seed, **sources), library, together=2, threads=threads)
 
 
 def taken(batch: Batch) -> list[Pair]:
@@ -102,6 +108,14 @@ def _pieces(batch: Batch, row: int) -> list[tuple[tuple[int, ...], tuple[int, ..
 
 def drawn(steps: list[Step]) -> list[Pair]:
     return [pair for step in steps for batch in step.batches for pair in taken(batch)]
+
+
+def by_source(pairs: list[Pair]) -> dict[str, int]:
+    """Targets of each source, known by its first ids."""
+    found = {"a": 0, "b": 0}
+    for pair in pairs:
+        found["a" if pair[0][0] < 2000 else "b"] += sum(pair[1]) + sum(pair[3])
+    return found
 
 
 def test_a_pass_takes_each_pair_once(library: Library, pairs: list[Pair]) -> None:
@@ -155,41 +169,88 @@ def test_a_pair_stays_on_one_rank(library: Library, world: int, micro_rows: int)
 
 
 @pytest.mark.parametrize("after", [1, 3, 6])
-def test_goes_on_where_it_stopped(library: Library, after: int) -> None:
+@pytest.mark.parametrize(("world", "threads"), [(1, 1), (1, 8), (3, 2)])
+def test_goes_on_where_it_stopped(library: Library, after: int, world: int, threads: int) -> None:
     spec = stage(passes=1.6, mix={"a": 2, "b": 1})
     whole = list(source(library, spec).steps(None, 0, 1, 4))
     state = json.loads(json.dumps(whole[after - 1].state))
-    rest = list(source(library, spec).steps(state, 0, 1, 4))
-    assert drawn(rest) == drawn(whole[after:])
-    assert [(step.index, step.state) for step in rest] == [(step.index, step.state) for step in whole[after:]]
+    ranks = [list(source(library, spec, threads=threads).steps(state, rank, world, 4)) for rank in range(world)]
+    for rest in ranks:
+        assert [(step.index, step.state) for step in rest] == [(step.index, step.state) for step in whole[after:]]
+    for step, *parts in zip(whole[after:], *ranks, strict=True):
+        assert sorted(drawn(parts)) == sorted(drawn([step]))
+        assert world > 1 or drawn(parts) == drawn([step])
 
 
-def test_other_data_is_refused(library: Library, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "other", [{"seed": 8}, {"a": SourceSpec(kind="preference", share=(0, 0.9))}, {"spec": stage(name="other")}]
+)
+def test_other_data_is_refused(library: Library, other: dict[str, Any]) -> None:
     step = next(source(library, stage()).steps(None, 0, 1, 4))
-    other = PairSource(stage(), {"a": KIND}, 7, library, {"a": 1})
-    with pytest.raises(ForeignError, match=r"stage 'dpo' was begun with segments \{'a': 'a'\}, these are \{'a': 'b'\}"):
-        next(other.steps(step.state, 0, 1, 4))
+    with pytest.raises(ForeignError, match=r"data, recipe or seed are other ones"):
+        next(source(library, **{"spec": stage(), **other}).steps(step.state, 0, 1, 4))
+
+
+def test_equal_rows_of_other_segments_are_refused(tmp_path: Path) -> None:
+    libraries = []
+    for name in "ab":
+        make(tmp_path / name, 10, 1)
+        libraries.append(Library([Segments.open(str(tmp_path / name))]))
+    plans = [PairPlan(stage(), {"a": KIND}, 7, one, {"a": 0}) for one in libraries]
+    assert plans[0].window(0).rows == plans[1].window(0).rows
+    assert plans[0].window(0).hash != plans[1].window(0).hash
 
 
 def test_the_seed_decides_the_order(library: Library) -> None:
-    orders = [
-        drawn(list(PairSource(stage(), {"a": KIND}, seed, library, {"a": 0}).steps(None, 0, 1, 2)))
-        for seed in (7, 7, 8)
-    ]
+    orders = [drawn(list(source(library, stage(), seed).steps(None, 0, 1, 2))) for seed in (7, 7, 8)]
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_steps_are_read_ahead(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, while whoever took the first one asks for no other."""
+    asked: list[str] = []
+    gather = Segments.gather
+
+    def counted(self: Segments, i: int, array: str, starts: Any, stops: Any) -> Any:
+        asked.extend([array] * len(starts))
+        return gather(self, i, array, starts, stops)
+
+    made = source(library, stage())
+    monkeypatch.setattr(Segments, "gather", counted)
+    steps = made.steps(None, 0, 1, 2)
+    next(steps)
+    deadline = time.monotonic() + 20
+    while len(asked) < 200 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert Counter(asked) == {"tokens": 100, "mask": 100}  # two documents a pair
+    assert len(list(steps)) == 6
 
 
 def test_a_mix_holds_in_targets(library: Library) -> None:
     made = source(library, stage(mix={"a": 3, "b": 1}, passes=None, tokens=1500, max_passes=3, batch=4))
     steps = list(made.steps(None, 0, 1, 4))
-    targets = steps[-1].state["targets"]
+    targets = by_source(drawn(steps))
     total = sum(targets.values())
     assert 1500 <= total < 1500 + 60
     assert abs(targets["a"] - 0.75 * total) < 60
     assert made.total_targets == 1500
-    for step in steps:
-        so_far = step.state["targets"]
+    for number in range(len(steps)):
+        so_far = by_source(drawn(steps[: number + 1]))
         assert abs(so_far["a"] - 0.75 * sum(so_far.values())) < 60
+
+
+def test_a_mix_may_change(library: Library) -> None:
+    """A source that is due later gives nothing before, and one that is spent leaves the rest to the others."""
+    made = source(library, stage(mix=[[0, {"a": 1}], [400, {"a": 1, "b": 3}]], batch=1))
+    at, shares = 0, {}
+    for step in made.steps(None, 0, 1, 2):
+        shares[at] = by_source(drawn([step]))
+        at += step.targets
+    assert not any(found["b"] for at, found in shares.items() if at < 400 - 60)
+    between = [found for at, found in shares.items() if 400 <= at < 900]
+    assert abs(sum(found["b"] for found in between) / sum(map(sum, (found.values() for found in between))) - 0.75) < 0.2
+    assert sum(found["b"] for found in shares.values()) == plan(library, stage(mix={"b": 1})).total_targets
+    assert sum(found["a"] for found in shares.values()) == plan(library, stage()).total_targets
 
 
 @pytest.mark.parametrize(
@@ -203,21 +264,23 @@ def test_a_mix_holds_in_targets(library: Library) -> None:
 def test_a_summary_is_what_the_steps_come_to(library: Library, changes: dict[str, Any]) -> None:
     made = source(library, stage(**changes))
     steps = list(made.steps(None, 0, 1, 4))
-    told = made.summary()
+    told = plan(library, stage(**changes)).summary()
     assert (told.steps, told.pairs) == (len(steps), len(drawn(steps)))
     assert told.targets == sum(step.targets for step in steps)
-    assert {name: part.targets for name, part in told.sources.items()} == steps[-1].state["targets"]
+    found = by_source(drawn(steps))
+    assert {name: part.targets for name, part in told.sources.items()} == {name: found[name] for name in told.sources}
     assert told.sources["a"].available == source(library, stage()).total_targets
 
 
 def test_batch_and_length_follow_their_ramps(library: Library) -> None:
     made = source(library, stage(batch=[[0, 2], [200, 6]], seq_len=[[0, 32], [400, 64]]))
-    at = 0
+    at, left = 0, 50
     for step in made.steps(None, 0, 1, 2):
         assert step.seq_len == (64 if at >= 400 else 32)
-        left = 50 - (step.state["pairs"]["a"] - len(drawn([step])))
         assert len(drawn([step])) == min(6 if at >= 200 else 2, left)
         at += step.targets
+        left -= len(drawn([step]))
+    assert left == 0
 
 
 def test_shares_and_conditions(library: Library, pairs: list[Pair]) -> None:
@@ -227,6 +290,12 @@ def test_shares_and_conditions(library: Library, pairs: list[Pair]) -> None:
     assert 0 < len(low) < len(high)
     where = SourceSpec(kind="preference", where="id LIKE 'a-0-%'")
     assert sorted(drawn(list(source(library, stage(), a=where).steps(None, 0, 1, 2)))) == sorted(pairs[:25])
+
+
+def test_a_stage_may_come_to_nothing(library: Library) -> None:
+    spec = stage(passes=0.001)
+    assert list(source(library, spec).steps(None, 0, 1, 2)) == []
+    assert (plan(library, spec).total_targets, plan(library, spec).summary().steps) == (0, 0)
 
 
 def test_rows_are_packed(library: Library) -> None:
@@ -260,5 +329,7 @@ def test_refused_before_the_first_step(
 
 
 def test_a_source_without_weight_is_not_asked_for(library: Library) -> None:
-    made = PairSource(stage(mix={"a": 1, "b": 0}), {"a": KIND, "b": SourceSpec()}, 7, library, {"a": 0})
-    assert len(drawn(list(made.steps(None, 0, 1, 2)))) == 50
+    made = PairPlan(stage(mix={"a": 1, "b": 0}), {"a": KIND, "b": SourceSpec()}, 7, library, {"a": 0})
+    assert made.summary().pairs == 50
+    with pytest.raises(IndexError, match="is one window, there is none of number 1"):
+        made.window(1)

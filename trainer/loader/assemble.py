@@ -29,16 +29,21 @@ class Share:
     rank: int
     world: int
     micro_rows: int
+    """Of a batch: whole groups, so a multiple of `together`."""
+    together: int = 1
+    """Rows of a group that stays on one rank and in one batch; a step has whole ones."""
 
     @property
     def rows(self) -> Ints:
-        """The window's rows that are this rank's."""
-        return np.arange(self.row_start + self.rank, self.row_start + self.n_rows, self.world)
+        """The window's rows that are this rank's: groups are dealt in turn."""
+        step = np.arange(self.row_start, self.row_start + self.n_rows).reshape(-1, self.together)
+        return step[self.rank :: self.world].ravel()
 
     @property
     def micro_batches(self) -> int:
         """As many on every rank."""
-        return -(-self.n_rows // (self.world * self.micro_rows))
+        groups = -(-self.n_rows // (self.world * self.together))
+        return -(-groups * self.together // self.micro_rows)
 
     @property
     def bytes(self) -> int:

@@ -37,6 +37,8 @@ class PlanSource:
     Args:
         plan: Its windows are compiled while the one before is read.
         library: The segments that it was made from.
+        together: So many rows are dealt at a time and stay in one micro-batch, as the two of preference pairs; a step
+            has a multiple of it.
         threads: That read and assemble.
         max_bytes: Of batches that lie ready or are being made, ahead of the one that training has.
         pin: Whether batches lie in memory that a GPU copies from by itself; None: where there is a GPU.
@@ -50,11 +52,12 @@ class PlanSource:
         plan: Windows,
         library: Library,
         *,
+        together: int = 1,
         threads: int = 8,
         max_bytes: int = 256 * 2**20,
         pin: bool | None = None,
     ) -> None:
-        self._plan, self._library = plan, library
+        self._plan, self._library, self._together = plan, library, together
         self._threads, self._max_bytes = threads, max_bytes
         self._pin = pin
         self.waits = Waits()
@@ -84,7 +87,7 @@ class PlanSource:
             state: Of the last step that was trained on.
             rank: Of the data-parallel group.
             world: Its ranks.
-            micro_rows: Rows of a micro-batch.
+            micro_rows: Rows of a micro-batch; rounded down to what stays together, at least that.
             every: (k, n): only every n-th step, from the k-th on, for processes that share out the steps.
 
         Raises:
@@ -99,7 +102,9 @@ class PlanSource:
         self.waits = Waits()
         here = get_worker_info() is None  # what a DataLoader's worker makes is copied on its way
         pin = here and torch.cuda.is_available() if self._pin is None else self._pin
-        jobs = self._jobs(state, partial(Share, rank=rank, world=world, micro_rows=micro_rows), pin, every)
+        whole = max(micro_rows - micro_rows % self._together, self._together)
+        share = partial(Share, rank=rank, world=world, micro_rows=whole, together=self._together)
+        jobs = self._jobs(state, share, pin, every)
         try:
             yield from ahead(jobs, self._threads, self._max_bytes, self.waits)
         finally:

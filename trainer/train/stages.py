@@ -14,7 +14,7 @@ from trainer.losses.dpo import dpo
 from trainer.losses.next_token import next_token
 from trainer.materials import Materials
 from trainer.model.decoder import Decoder
-from trainer.pairs import PairSource
+from trainer.pairs import PairPlan
 from trainer.plan.chain import Plan
 from trainer.train.training import Training
 
@@ -28,13 +28,13 @@ def source(stage: StageSpec, spec: TrainingSpec, made: Materials, plans: Path) -
       TrainerError: The stage can't be had from these sources.
     """
     if stage.loss.name == "dpo":
-        return pairs(stage, spec, made)
+        return PlanSource(pairs(stage, spec, made), made.library, together=2)
     return PlanSource(plan(stage, spec, made, plans), made.library)
 
 
-def pairs(stage: StageSpec, spec: TrainingSpec, made: Materials) -> PairSource:
+def pairs(stage: StageSpec, spec: TrainingSpec, made: Materials) -> PairPlan:
     """The stage's preference pairs."""
-    return PairSource(stage, spec.sources, order_seed(spec), made.library, made.folders)
+    return PairPlan(stage, spec.sources, order_seed(spec), made.library, made.folders)
 
 
 def plan(stage: StageSpec, spec: TrainingSpec, made: Materials, plans: Path) -> Plan:

@@ -11,9 +11,10 @@ from tests.trainer.losses.batches import decoder
 from tests.trainer.test_pairs import make
 from tests.trainer.train.toys import LR, ONE, rows, stop_at
 from trainer.batch import Batch
+from trainer.loader import PlanSource
 from trainer.losses.dpo import dpo
 from trainer.losses.next_token import next_token
-from trainer.pairs import PairSource
+from trainer.pairs import PairPlan
 from trainer.segments.library import Library
 from trainer.segments.read import Segments
 from trainer.train import checkpoint
@@ -62,7 +63,8 @@ def train(folder: Path, library: Library, seed: int, at_step: Callable[[int], No
 
             fields = {"name": name, "mix": {"a": 1}, "passes": 1, "seq_len": 64, "batch": 8, "lr": {"from": 1e-3}}
             kind = {"a": SourceSpec(kind="preference")}
-            source = PairSource(StageSpec.model_validate(fields), kind, 7, library, {"a": 0})
+            plan = PairPlan(StageSpec.model_validate(fields), kind, 7, library, {"a": 0})
+            source = PlanSource(plan, library, together=2)
             if not loop.train(Stage(name=name, source=source, loss=loss, lr=LR, micro_rows=4, together=2)):
                 break
     return training
