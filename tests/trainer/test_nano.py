@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from schemas.training import RopeScaling
 from storage.pipelines import builtin_file, parse
 from tests.trainer.nano import Made, recipe
 from trainer.evaluate.bits_per_byte import Text, evaluate
@@ -93,7 +94,9 @@ def test_context_steps_behind_gates(nano_run: Nano) -> None:
         assert gate["needle"] in [n / 20 for n in range(21)]
         assert {row["seq_len"] for row in stages(rows)[name]} == {int(name.removeprefix("context-"))}
     assert summary["model"]["context"] == 256
-    assert summary["model"]["rope_theta"] == pytest.approx(10_000 * 1.5**6)
+    scaled = RopeScaling(factor=8, original_context=32)
+    assert RopeScaling.model_validate(summary["model"]["rope_scaling"]) == scaled
+    assert summary["model"]["rope_theta"] == 10_000
 
 
 def test_annealing_leaves_an_average(nano_run: Nano) -> None:
