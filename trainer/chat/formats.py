@@ -79,7 +79,7 @@ def _messages(value: Any, where: str) -> tuple[Message, ...]:
     if isinstance(value, str):
         return _turns(value, where)
     if not isinstance(value, Sequence) or not value:
-        raise TrainerError(f"{where}: messages were expected, not {_short(value)}")
+        raise TrainerError(f"{where}: a list of messages was expected, not {_short(value)}")
     return tuple(_message(message, f"{where}[{number}]") for number, message in enumerate(value))
 
 

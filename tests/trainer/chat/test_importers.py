@@ -189,8 +189,8 @@ def test_a_file_that_breaks_off_is_an_error(tmp_path: Path, suffix: str) -> None
         ({"text": "x", "n": 1}, r"x.jsonl:2: messages, .* were expected, but its keys are \['n', 'text'\]"),
         ({"messages": told(ASK)}, r"x.jsonl:2: no answer of an assistant in \{'messages'.*고양이"),
         ({"messages": told(ASK, Message(role="assistant", content=" \n"))}, r"x.jsonl:2: no answer of an assistant"),
-        ({"messages": []}, r"x.jsonl:2: messages: messages were expected, not \[\]"),
-        ({"messages": 7}, r"x.jsonl:2: messages: messages were expected, not 7"),
+        ({"messages": []}, r"x.jsonl:2: messages: a list of messages was expected, not \[\]"),
+        ({"messages": 7}, r"x.jsonl:2: messages: a list of messages was expected, not 7"),
         (
             {"messages": [*told(ASK), {"role": "tool", "tool_call_id": "a", "content": "x"}]},
             r"x.jsonl:2: messages\[1\].role: 'tool' can't be learnt, only system, developer, user, assistant; leave",
