@@ -10,7 +10,7 @@ from service.terminal import Terminal, plain, whole
 from trainer.plan.summary import PlanSummary
 
 if TYPE_CHECKING:
-    from trainer.pairs import PairSummary  # torch is an extra
+    from trainer.plan.pairs import PairSummary  # torch is an extra
 
 _HEADS = ("stage", "steps", "targets", "documents", "split", "dropped", "padding")
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from service.dry_run import show
 from service.terminal import Terminal
-from trainer.pairs import PairSummary
+from trainer.plan.pairs import PairSummary
 from trainer.plan.summary import PlanSummary, SourceSummary
 
 WEB = SourceSummary(targets=1_500_000, available=1_000_000, counted=False)

@@ -5,7 +5,7 @@ reference, log p(answer) being the sum over the answer's tokens. `nll` adds the 
 divided by its own tokens (Pang et al., 2404.19733), so that a long answer weighs like a short one.
 
 Pairs lie side by side: row 2k holds chosen answers, row 2k + 1 the rejected ones, and piece j of the one belongs to
-piece j of the other (`trainer.pairs`).
+piece j of the other (`trainer.plan.pairs`).
 """
 
 import torch

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from schemas.training import TrainingSpec
 from trainer import materials
-from trainer.pairs import PairSummary
+from trainer.plan.pairs import PairSummary
 from trainer.plan.summary import PlanSummary
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import stages

@@ -14,8 +14,8 @@ from trainer.losses.dpo import dpo
 from trainer.losses.next_token import next_token
 from trainer.materials import Materials
 from trainer.model.decoder import Decoder
-from trainer.pairs import PairPlan
 from trainer.plan.chain import Plan
+from trainer.plan.pairs import PairPlan
 from trainer.train.training import Training
 
 Loss = Callable[[Batch], tuple[Tensor, Tensor]]

@@ -5,16 +5,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from tests.trainer.test_pairs import make
 
 from schemas.training import LossSpec, OptimizerSpec, SourceSpec, StageSpec
 from tests.trainer.losses.batches import decoder
-from tests.trainer.test_pairs import make
 from tests.trainer.train.toys import LR, ONE, rows, stop_at
 from trainer.batch import Batch
 from trainer.loader import PlanSource
 from trainer.losses.dpo import dpo
 from trainer.losses.next_token import next_token
-from trainer.pairs import PairPlan
+from trainer.plan.pairs import PairPlan
 from trainer.segments.library import Library
 from trainer.segments.read import Segments
 from trainer.train import checkpoint

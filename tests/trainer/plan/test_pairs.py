@@ -16,7 +16,7 @@ from tests.trainer import sealed
 from trainer.batch import Batch, Step
 from trainer.errors import ForeignError, TrainerError
 from trainer.loader import PlanSource
-from trainer.pairs import PairPlan
+from trainer.plan.pairs import PairPlan
 from trainer.segments.library import Library
 from trainer.segments.read import Segments
 

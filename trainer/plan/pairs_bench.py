@@ -1,4 +1,4 @@
-"""Times a stage of preference pairs: `python -m trainer.pairs_bench [PAIRS]`.
+"""Times a stage of preference pairs: `python -m trainer.plan.pairs_bench [PAIRS]`.
 
 A million pairs (if not given) of 16 to 48 tokens a document in one segment, two passes, 64 pairs a step, rows of 512. A
 consumer then takes 100 steps of 50 ms each of local segments, and of the same behind a server in another process, 1 %
@@ -20,7 +20,7 @@ from schemas.training import SourceSpec, StageSpec
 from trainer.batch import Source
 from trainer.loader.late_bench import served
 from trainer.loader.source import PlanSource
-from trainer.pairs import PairPlan
+from trainer.plan.pairs import PairPlan
 from trainer.segments.library import Library
 from trainer.segments.read import MANIFEST, Segments
 from trainer.segments.seal import Documents, seal
