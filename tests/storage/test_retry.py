@@ -2,6 +2,7 @@
 
 import email.utils
 import errno
+import io
 import itertools
 import logging
 import re
@@ -394,3 +395,28 @@ def test_short_hops_keep_the_connection(http_files: Any) -> None:
             file.seek(at)
             assert file.read(5) == BODY[at : at + 5]
     assert len(http_files.requests) == 1
+
+
+def test_a_whole_file_is_asked_for_in_large_pieces() -> None:
+    """A store without streams makes a request of each."""
+    data, asked = bytes(range(256)) * 50_000, []
+
+    class Pieces:
+        total, etag = len(data), ""
+
+        def __init__(self, at: int) -> None:
+            self.at = at
+
+        def read(self, size: int) -> bytes:
+            asked.append(size)
+            found = data[self.at : self.at + size]
+            self.at += len(found)
+            return found
+
+        def close(self) -> None:
+            pass
+
+    with io.BufferedReader(ResumingReader("x", Pieces, Waits().backoff())) as file:
+        assert file.read(3) == data[:3]
+        assert file.read() == data[3:]
+    assert len(asked) < 6
