@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from tests.trainer.test_pairs import make
 
 from schemas.training import LossSpec, OptimizerSpec, SourceSpec, StageSpec
 from tests.trainer.losses.batches import decoder
+from tests.trainer.plan.test_pairs import make
 from tests.trainer.train.toys import LR, ONE, rows, stop_at
 from trainer.batch import Batch
 from trainer.loader import PlanSource
