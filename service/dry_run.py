@@ -1,7 +1,6 @@
 """A recipe's stages as a table: steps, targets, padding; and how often each source is passed over."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -9,13 +8,10 @@ from rich.text import Text
 from service.terminal import Terminal, plain, whole
 from trainer.plan.summary import PlanSummary
 
-if TYPE_CHECKING:
-    from trainer.plan.pairs import PairSummary  # torch is an extra
-
 _HEADS = ("stage", "steps", "targets", "documents", "split", "dropped", "padding")
 
 
-def show(stages: "Sequence[tuple[str, PlanSummary | PairSummary]]", console: Terminal) -> None:
+def show(stages: Sequence[tuple[str, PlanSummary]], console: Terminal) -> None:
     """Prints it."""
     table = Table(box=None, pad_edge=False)
     for head in _HEADS:
@@ -26,20 +22,18 @@ def show(stages: "Sequence[tuple[str, PlanSummary | PairSummary]]", console: Ter
     console.print("\npasses over each source:")
     for name, told in stages:
         console.print(Text(f"  {plain(name)}: {_passes(told)}"), soft_wrap=True)
-    if any(isinstance(told, PlanSummary) and not told.exact for _, told in stages):
+    if any(not told.exact for _, told in stages):
         console.print("~ is extrapolated from the stage's first window; padding is that of the window with most")
 
 
-def _cells(told: "PlanSummary | PairSummary") -> tuple[str, ...]:
-    if not isinstance(told, PlanSummary):
-        return f"{told.steps:,}", f"{told.targets:,}", f"{told.pairs:,} pairs"
+def _cells(told: PlanSummary) -> tuple[str, ...]:
     about = "" if told.exact else "~"
     counts = (told.steps, told.targets, told.documents, told.split)
     padding = f"{max(told.padding):.2%}" if told.padding else ""
     return (*(f"{about}{count:,}" for count in counts), f"{told.dropped:,}", padding)
 
 
-def _passes(told: "PlanSummary | PairSummary") -> str:
+def _passes(told: PlanSummary) -> str:
     return ", ".join(
         f"{plain(source)} {'' if part.counted else '~'}{part.passes:.3g}" for source, part in told.sources.items()
     )

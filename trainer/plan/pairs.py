@@ -26,7 +26,7 @@ from trainer.plan.limits import Available, check_caps
 from trainer.plan.ramps import goals, value_at
 from trainer.plan.shares import in_share
 from trainer.plan.shuffle import order
-from trainer.plan.summary import SourceSummary
+from trainer.plan.summary import PlanSummary, SourceSummary
 from trainer.plan.window import Arrays, SourceCounts, Window, WindowCounts, seal
 from trainer.segments.library import Library
 
@@ -61,17 +61,6 @@ class _Pairs:
     def join(cls, parts: Sequence["_Pairs"]) -> "_Pairs":
         """One behind the other."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairSummary:
-    """A stage of pairs as it will run."""
-
-    steps: int
-    pairs: int
-    targets: int
-    """Of both answers."""
-    sources: Mapping[str, SourceSummary]
 
 
 class PairPlan:
@@ -123,13 +112,20 @@ class PairPlan:
             raise IndexError(f"stage {self._stage.name!r} of pairs is one window, there is none of number {number}")
         return self._window
 
-    def summary(self) -> PairSummary:
-        """Steps, pairs and passes; no pair is read."""
+    def summary(self) -> PlanSummary:
+        """Steps, documents (two a pair), padding and passes; no pair is read."""
         counts = self._window.counts
-        return PairSummary(
+        return PlanSummary(
+            stage=self._stage.name,
+            exact=True,
+            windows=1,
             steps=len(self._window.steps),
-            pairs=counts.documents // 2,
             targets=counts.targets,
+            documents=counts.documents,
+            split=counts.split,
+            targetless=counts.targetless,
+            dropped=counts.dropped,
+            padding=(counts.padding / counts.positions,) if counts.positions else (),
             sources={
                 name: SourceSummary(targets=counts.sources[name].targets, available=held, counted=True)
                 for name, held in self._held.items()

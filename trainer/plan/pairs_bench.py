@@ -80,7 +80,7 @@ def main(pairs: int) -> None:
         with served(Path(made)) as (url, _):
             remote = waits(PlanSource(*plan(url), together=2))
     figures = {"plan_s": round(planned - began, 2), "summary_s": round(summed - planned, 3)}
-    print(json.dumps({"pairs": told.pairs, "steps": told.steps, **figures, "local": local, "remote": remote}))
+    print(json.dumps({"pairs": told.documents // 2, "steps": told.steps, **figures, "local": local, "remote": remote}))
 
 
 if __name__ == "__main__":

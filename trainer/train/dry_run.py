@@ -6,7 +6,6 @@ from pathlib import Path
 
 from schemas.training import TrainingSpec
 from trainer import materials
-from trainer.plan.pairs import PairSummary
 from trainer.plan.summary import PlanSummary
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import stages
@@ -14,7 +13,7 @@ from trainer.train import stages
 
 def dry_run(
     spec: TrainingSpec, data: Mapping[str, str], tokenizer: Tokenizer | None, segments: str
-) -> list[tuple[str, PlanSummary | PairSummary]]:
+) -> list[tuple[str, PlanSummary]]:
     """Tokenises where that has not been done, and compiles the stages' plans in a temporary folder.
 
     Args:
@@ -32,11 +31,10 @@ def dry_run(
     materials.check(spec, data)
     own = tokenizer or materials.trained_tokenizer(spec, data)
     made = materials.gather(spec, data, own, segments)
-    found: list[tuple[str, PlanSummary | PairSummary]] = []
+    found: list[tuple[str, PlanSummary]] = []
     with tempfile.TemporaryDirectory(prefix="gristmill-plan-") as plans:
         for stage in spec.stages:
-            if stage.loss.name == "dpo":
-                found.append((stage.name, stages.pairs(stage, spec, made).summary()))
-            else:
-                found.append((stage.name, stages.plan(stage, spec, made, Path(plans)).summary()))
+            pairs = stage.loss.name == "dpo"
+            plan = stages.pairs(stage, spec, made) if pairs else stages.plan(stage, spec, made, Path(plans))
+            found.append((stage.name, plan.summary()))
     return found

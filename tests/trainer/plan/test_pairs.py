@@ -265,7 +265,7 @@ def test_a_summary_is_what_the_steps_come_to(library: Library, changes: dict[str
     made = source(library, stage(**changes))
     steps = list(made.steps(None, 0, 1, 4))
     told = plan(library, stage(**changes)).summary()
-    assert (told.steps, told.pairs) == (len(steps), len(drawn(steps)))
+    assert (told.steps, told.documents) == (len(steps), 2 * len(drawn(steps)))
     assert told.targets == sum(step.targets for step in steps)
     found = by_source(drawn(steps))
     assert {name: part.targets for name, part in told.sources.items()} == {name: found[name] for name in told.sources}
@@ -330,6 +330,6 @@ def test_refused_before_the_first_step(
 
 def test_a_source_without_weight_is_not_asked_for(library: Library) -> None:
     made = PairPlan(stage(mix={"a": 1, "b": 0}), {"a": KIND, "b": SourceSpec()}, 7, library, {"a": 0})
-    assert made.summary().pairs == 50
+    assert made.summary().documents == 100
     with pytest.raises(IndexError, match="is one window, there is none of number 1"):
         made.window(1)
