@@ -103,7 +103,7 @@ class ArrayFile(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         view = memoryview(buffer).cast("B")
-        stop = min(self._at + len(view), self._array.size)
+        stop = max(self._at, min(self._at + len(view), self._array.size))
         flat, (at,) = self._array.gather(np.array([self._at]), np.array([stop]))
         size = stop - self._at
         view[:size] = flat[at : at + size].data
