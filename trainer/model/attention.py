@@ -2,7 +2,7 @@
 
 - `sdpa`: torch's, whatever kernel it has for the device. Without documents it is told `is_causal` and reads no mask.
 - `plain`: products and a softmax, to compare the others with, and where a formula wants to be seen.
-- `flex`: FlexAttention, compiled; skips blocks of other documents. On a GPU only: it has no backward on a CPU.
+- `flex`: FlexAttention, compiled; skips blocks of other documents. For a GPU: torch refuses its backward on a CPU.
 
 A position never sees another document's: their scores are minus infinity, so that their weights are zeros exactly, and
 outputs don't change by a bit whatever the other documents hold. On a CPU a row that holds one document has the same
@@ -143,7 +143,9 @@ def _compiled_flex() -> Any:
 
 def _as_heads(x: Tensor, q: Tensor) -> Tensor:
     """Keys or values repeated, so that there are as many heads of them as of queries."""
-    return x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) if q.shape[1] != x.shape[1] else x
+    if q.shape[1] == x.shape[1]:
+        return x
+    return x[:, :, None].expand(-1, -1, q.shape[1] // x.shape[1], -1, -1).flatten(1, 2)
 
 
 def _bias(seen: Tensor, dtype: torch.dtype) -> Tensor:

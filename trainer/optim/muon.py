@@ -81,5 +81,5 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     x = x / norms.clamp(min=1e-7)  # no singular value above 1
     for _ in range(_STEPS):
         gram = x @ x.mT
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
     return x.mT if tall else x

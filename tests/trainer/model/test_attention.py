@@ -19,6 +19,8 @@ from trainer.model.attention import (
     within_documents,
 )
 
+# on a GPU torch's compiler warns of its own doings, which is no fault of a body
+pytestmark = [pytest.mark.filterwarnings("ignore")] if torch.cuda.is_available() else []
 HERE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

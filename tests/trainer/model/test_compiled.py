@@ -49,16 +49,20 @@ class Traced:
         return compiler
 
 
-def gradients(model: Decoder, run: Any, length: int, packed: bool) -> list[Tensor]:
-    tokens = torch.arange(2 * length).view(2, length) % 97
-    documents = (torch.arange(length) // 150).to(torch.int32).expand(2, -1).contiguous() if packed else None
-    positions = (torch.arange(length) % 150).expand(2, -1).contiguous() if packed else None
+def gradients(model: Decoder, run: Any, length: int, packed: bool, narrow: bool = True) -> list[Tensor]:
+    """Hidden states and all gradients, on the CPU; the products in bfloat16 or in float32."""
+    device = model.output_weight.device
+    tokens = (torch.arange(2 * length).view(2, length) % 97).to(device)
+    places = torch.arange(length, device=device).expand(2, -1)
+    documents = (places // 150).to(torch.int32).contiguous() if packed else None
+    positions = (places % 150).contiguous() if packed else None
     model.zero_grad()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=narrow):
         hidden = run(tokens, positions=positions, documents=documents)
-        total, count = cross_entropy(hidden, model.output_weight, tokens, torch.ones(2, length))
+        total, count = cross_entropy(hidden, model.output_weight, tokens, torch.ones(2, length, device=device))
     torch.autograd.backward(total / count)
-    return [hidden.detach(), *(weight.grad.clone() for weight in model.parameters() if weight.grad is not None)]
+    found = [hidden.detach(), *(weight.grad.clone() for weight in model.parameters() if weight.grad is not None)]
+    return [value.cpu() for value in found]
 
 
 @pytest.mark.parametrize("checkpoint_activations", [False, True])
@@ -81,3 +85,23 @@ def test_one_graph_a_length_and_what_it_computes(packed: bool, checkpoint_activa
         assert not backward["gristmill.rotation.default"]
         assert forward["flex_attention"] == (SPEC.layers if body == "flex" else 0)
         assert backward["flex_attention_backward"] == forward["flex_attention"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="compiles for a GPU")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_gpu_computes_what_a_cpu_does_and_twice_the_same(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    model, plain = Decoder(SPEC, 97).to("cuda"), Decoder(SPEC, 97, body="plain")
+    compiled = torch.compile(model, dynamic=False, fullgraph=True)
+    torch.use_deterministic_algorithms(True)
+    try:
+        found, again = (gradients(model, compiled, 300, packed, narrow=False) for _ in range(2))
+        narrow = gradients(model, compiled, 300, packed)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
+    expected = gradients(plain, plain, 300, packed, narrow=False)
+    for bound, values in ((1e-4, found), (0.02, narrow)):
+        for one, other in zip(values, expected, strict=True):
+            assert (one - other).abs().max() <= bound * max(1.0, float(other.abs().max()))
