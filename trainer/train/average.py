@@ -31,11 +31,12 @@ class Average:
             mean.add_(parameter.double().sub_(mean), alpha=1 / self.steps)
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """The mean itself by parameter, float64, not a copy."""
-        return self._means
+        """The mean itself by parameter, float64, not a copy; nothing while it is of no step (all were passed over)."""
+        return self._means if self.steps else {}
 
     @torch.no_grad()
     def write_into(self, model: nn.Module) -> None:
-        """Gives a model of the same shape the mean for its weights, rounded to its dtype."""
-        for name, parameter in model.named_parameters():
-            parameter.copy_(self._means[name])
+        """Gives a model of the same shape the mean, where there is one, for its weights, rounded to its dtype."""
+        parameters = dict(model.named_parameters())
+        for name, mean in self.tensors().items():
+            parameters[name].copy_(mean)

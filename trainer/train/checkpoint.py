@@ -191,7 +191,7 @@ def fall_back(folder: Path, proven: int) -> Path | None:
 def sweep(folder: Path) -> None:
     """Removes what killed processes left half written or half removed. For the one that owns the run's output."""
     for path in folder.glob(f"{_TEMPORARY}*"):
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def remove(path: Path) -> None:
@@ -199,7 +199,7 @@ def remove(path: Path) -> None:
     if path.exists():
         doomed = path.with_name(f"{_TEMPORARY}removed-{path.name}-{os.getpid()}")
         path.rename(doomed)
-        shutil.rmtree(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)  # what is held open on a network file system, `sweep` takes later
 
 
 def _finished(folder: Path) -> Iterator[tuple[int, Path]]:

@@ -40,3 +40,12 @@ def test_goes_on_from_its_tensors() -> None:
     resumed.update()
     assert torch.equal(whole.tensors()["weight"], resumed.tensors()["weight"])
     assert resumed.steps == 4
+
+
+def test_of_no_step_there_is_none() -> None:
+    net, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    before = other.weight.detach().clone()
+    average = Average(net)
+    average.write_into(other)
+    assert torch.equal(other.weight, before)
+    assert average.tensors() == {}

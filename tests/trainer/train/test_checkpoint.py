@@ -1,5 +1,6 @@
 """Checkpoints on disk: whole or not there."""
 
+import errno
 import json
 import os
 import resource
@@ -125,6 +126,24 @@ def test_pruned_to_the_newest(tmp_path: Path) -> None:
         checkpoint.write(tmp_path, step, tensors(), {})
     checkpoint.prune(tmp_path, 3, proven=99)
     assert names(tmp_path) == ["step-000020", "step-000100", "step-1000000"]
+
+
+def test_what_is_held_open_is_left_for_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network file system keeps the folder of a file that somebody reads."""
+
+    def refuse(path: str, **options: int) -> None:
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
+
+    for step in (1, 2, 3):
+        checkpoint.write(tmp_path, step, tensors(), {})
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rmdir", refuse)
+        checkpoint.prune(tmp_path, 2, proven=3)
+        checkpoint.sweep(tmp_path)
+    assert [name for name in names(tmp_path) if name.startswith("step-")] == ["step-000002", "step-000003"]
+    assert len(names(tmp_path)) == 3
+    checkpoint.sweep(tmp_path)
+    assert names(tmp_path) == ["step-000002", "step-000003"]
 
 
 def test_the_newest_good_one_is_not_pruned(tmp_path: Path) -> None:

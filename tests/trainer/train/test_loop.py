@@ -16,6 +16,7 @@ from tests.trainer.train.toys import LR, Killed, ListSource, Toy, kill_at, loss,
 from trainer.batch import Batch
 from trainer.errors import TrainingFailedError
 from trainer.optim.schedule import learning_rate
+from trainer.train import checkpoint
 from trainer.train.guards import GuardPolicy, Guards
 from trainer.train.training import Training
 
@@ -127,6 +128,24 @@ def test_the_end_is_the_end(tmp_path: Path) -> None:
     before = (tmp_path / "metrics.jsonl").read_bytes()
     same(whole, run(tmp_path, stages(), model=Toy(seed=3)))
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+def test_an_average_of_no_step_is_not_kept(tmp_path: Path) -> None:
+    """Stopped while the first steps are passed over, a stage has the weights that it began with."""
+
+    def nothing(model: Toy, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        total, count = loss(model, batch)
+        return total * math.nan, count
+
+    stopped = run(tmp_path, [ListSource()], loss=nothing, average=True, at_step=stop_at(1))
+    found = checkpoint.latest(tmp_path / "checkpoints", pytest.fail)
+    assert found is not None
+    assert found.state["average"] == 0
+    weights = found.weights(average=True)
+    assert all(torch.equal(weights[name], tensor) for name, tensor in stopped.model.state_dict().items())
+    resumed = run(tmp_path, [ListSource()], average=True)
+    assert resumed.average is not None
+    assert resumed.average.steps == 12 - found.step
 
 
 def test_average_and_reference_live_as_long_as_the_stage(tmp_path: Path) -> None:
