@@ -82,6 +82,7 @@ class _Line(Generic[T]):
         self._changed = threading.Condition()
         self._waiting: deque[tuple[int, Future[T] | None]] = deque()
         self._bytes = 0
+        self._made = self._taken = 0
         self._ended = False
 
     def start(self) -> None:
@@ -98,15 +99,16 @@ class _Line(Generic[T]):
             self._changed.wait_for(lambda: self._waiting)
             size, future = self._waiting.popleft()
             self._bytes -= size
+            self._taken += future is not None
             self._changed.notify_all()
         if future is None:
             self._drawing.result()
         return future
 
     def ready(self) -> int:
-        """Results that are made."""
+        """Results that are made, once the one that was taken last is; counted, as of small steps thousands wait."""
         with self._changed:
-            return sum(future is not None and future.done() for _, future in self._waiting)
+            return self._made - self._taken
 
     def end(self) -> None:
         """Ends the threads."""
@@ -137,6 +139,13 @@ class _Line(Generic[T]):
             if self._ended:
                 return False
             self._bytes += job.bytes
-            self._waiting.append((job.bytes, self._pool.submit(job.make)))
+            self._waiting.append((job.bytes, self._pool.submit(self._make, job)))
             self._changed.notify_all()
             return True
+
+    def _make(self, job: Job[T]) -> T:
+        try:
+            return job.make()
+        finally:
+            with self._changed:
+                self._made += 1
