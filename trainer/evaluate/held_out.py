@@ -104,14 +104,15 @@ class HeldOut:
 
 
 def held_out_documents(library: Library, folders: Iterable[int], held_out: float) -> Sequence[NDArray[np.integer]]:
-    """The first held-out documents of some folders, in the order of their segments; at most ROWS of each."""
+    """The first held-out documents with targets, in the order of their segments; at most ROWS of each folder."""
     found: list[NDArray[np.integer]] = []
     for folder in sorted(set(folders)):
         segments, mine = library.folders[folder], 0
         for i in range(min(len(segments.manifest.segments), SEGMENTS)):
             starts = segments.starts(i)
             hashes = segments.columns(i, ["id_hash"])["id_hash"].to_numpy()
-            for document in np.flatnonzero(is_held_out(hashes, held_out))[: ROWS - mine]:
+            scored = is_held_out(hashes, held_out) & (np.diff(starts) > 1)
+            for document in np.flatnonzero(scored)[: ROWS - mine]:
                 found.append(segments.read(i, "tokens", int(starts[document]), int(starts[document + 1])))
                 mine += 1
     return found

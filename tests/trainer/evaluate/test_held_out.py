@@ -8,6 +8,7 @@ import xxhash
 
 from schemas.training import GateSpec
 from tests.trainer import nano
+from tests.trainer.curated import document, write
 from tests.trainer.evaluate.models import copier, decoder, tokenizer
 from trainer.errors import TrainerError
 from trainer.evaluate.bits_per_byte import evaluate
@@ -45,6 +46,15 @@ def test_there_are_not_too_many(library: Library) -> None:
     assert len(held_out_documents(library, [0], 1.0)) == ROWS
     assert held_out_documents(library, [0], 0.0) == []
     assert held_out_documents(library, [], 0.5) == []
+
+
+def test_documents_without_a_target_measure_nothing(tmp_path: Path) -> None:
+    rows = [document(number, "") for number in range(40)]
+    empty = str(write(tmp_path / "data", [rows], rows_per_group=50))
+    library = Library([Segments.open(tokenize(empty, "text", OWN, str(tmp_path / "segments")))])
+    assert held_out_documents(library, [0], 1.0) == []
+    with pytest.raises(TrainerError, match="gate of stage 's' needs held-out text"):
+        HeldOut(library, [0], 1.0, OWN).check(GateSpec(recovered=1.0), "s", 64)
 
 
 def test_loss_as_eval_gives_it(library: Library, data: Path) -> None:

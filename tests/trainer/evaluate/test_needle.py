@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.trainer.evaluate.models import copier, decoder, tokenizer
+from tests.trainer.evaluate.models import copier, decoder, habit, tokenizer
 from trainer.errors import TrainerError
 from trainer.evaluate.needle import haystack, needle, shortest_row
 
@@ -21,6 +21,11 @@ def test_a_copier_finds_all(name: str) -> None:
 def test_chance_finds_a_quarter() -> None:
     own = tokenizer()
     assert 0.05 < needle(decoder(own), own, HAY, 48, trials=60) < 0.5
+
+
+def test_a_model_to_which_all_are_alike_finds_none() -> None:
+    own = tokenizer()
+    assert needle(habit(own), own, HAY, 48, trials=10) == 0.0
 
 
 def test_the_shortest_row_that_holds_any() -> None:
