@@ -143,9 +143,7 @@ def _compiled_flex() -> Any:
 
 def _as_heads(x: Tensor, q: Tensor) -> Tensor:
     """Keys or values repeated, so that there are as many heads of them as of queries."""
-    if q.shape[1] == x.shape[1]:
-        return x
-    return x[:, :, None].expand(-1, -1, q.shape[1] // x.shape[1], -1, -1).flatten(1, 2)
+    return x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) if q.shape[1] != x.shape[1] else x
 
 
 def _bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
