@@ -4,16 +4,16 @@ Hours follow from a share of the machine's peak that its products reach (model F
 what was published with a run of the same shape stands beside them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from schemas.training import StageSpec, TrainingSpec
 from trainer.errors import TrainerError
 from trainer.model.devices import PEAK_FLOPS
-from trainer.model.memory import Memory, Setting, estimate, in_words, largest_micro_rows
+from trainer.model.memory import Memory, estimate, in_words
 from trainer.model.room import Room
 from trainer.model.shape import Shape
-from trainer.plan.ramps import value_at
+from trainer.train.micro_rows import fitting, longest_row, setting, together
 
 _GB = 10**9
 
@@ -185,30 +185,10 @@ def _cost(shape: Shape, stage: StageSpec) -> StageCost:
 
 
 def _memory(shape: Shape, spec: TrainingSpec, stage: StageSpec, machine: Machine) -> tuple[Memory, int | None]:
-    """Of the rows that a GPU takes at once at the stage's longest; of one row where none fits."""
-    setting = Setting(
-        precision=spec.precision,
-        optimizer=spec.optimizer.name,
-        checkpoint_activations=spec.checkpoint_activations,
-        body="flex" if spec.compile else "sdpa",
-        average=stage.average,
-        reference=stage.loss.name == "dpo",
-    )
-    length = max(length for _, length in stage.seq_len)
-    share = -(-_rows(stage) // machine.gpus)
-    rows: int | None = min(spec.micro_rows or share, share)
-    if spec.micro_rows is None:
-        try:
-            room = Room(machine.memory, machine.memory, machine.gpu)
-            rows = largest_micro_rows(shape, setting, room, seq_len=length, at_most=share)
-        except TrainerError:
-            rows = None
-    return estimate(shape, setting, rows=rows or 1, seq_len=length), rows
-
-
-def _rows(stage: StageSpec) -> int:
-    """Of the widest step, over all GPUs."""
-    if stage.loss.name == "dpo":
-        return 2 * max(pairs for _, pairs in stage.batch)
-    places: Sequence[int] = [at for at, _ in (*stage.seq_len, *stage.batch)]
-    return max(value_at(stage.batch, at) // value_at(stage.seq_len, at) for at in places)
+    """Of the rows that a GPU takes at once at the stage's longest; of the fewest where not even they fit."""
+    own, room = setting(spec, stage, "cuda"), Room(machine.memory, machine.memory, machine.gpu)
+    try:
+        rows = fitting(shape, spec, stage, room, own, machine.gpus)
+    except TrainerError:
+        return estimate(shape, own, rows=together(stage), seq_len=longest_row(stage)), None
+    return estimate(shape, own, rows=rows, seq_len=longest_row(stage)), rows

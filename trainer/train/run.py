@@ -37,7 +37,7 @@ from trainer.train.checkpoint import Checkpoint
 from trainer.train.identity import PLANS, RUN, SUCCESS, Identity
 from trainer.train.loop import Loop, Stage
 from trainer.train.metrics import METRICS, TIMING, JsonLines, Row
-from trainer.train.micro_rows import micro_rows
+from trainer.train.micro_rows import micro_rows, together
 from trainer.train.precision import compile_model, make_deterministic, threads_for
 from trainer.train.ranks import Ranks, joined
 from trainer.train.start import Options, fitted, given_tokenizer, origin, prepared
@@ -218,7 +218,7 @@ class _Run:
             loss=stages.loss(stage, training),
             lr=stage.lr,
             micro_rows=self.micro_rows[number],
-            together=2 if stage.loss.name == "dpo" else 1,
+            together=together(stage),
         )
         if not self.loop.train(part):
             return False

@@ -16,6 +16,7 @@ from trainer.materials import Materials
 from trainer.model.decoder import Decoder
 from trainer.plan.chain import Plan
 from trainer.plan.pairs import PairPlan
+from trainer.train.micro_rows import together
 from trainer.train.training import Training
 
 Loss = Callable[[Batch], tuple[Tensor, Tensor]]
@@ -28,7 +29,7 @@ def source(stage: StageSpec, spec: TrainingSpec, made: Materials, plans: Path) -
       TrainerError: The stage can't be had from these sources.
     """
     if stage.loss.name == "dpo":
-        return PlanSource(pairs(stage, spec, made), made.library, together=2)
+        return PlanSource(pairs(stage, spec, made), made.library, together=together(stage))
     return PlanSource(plan(stage, spec, made, plans), made.library)
 
 

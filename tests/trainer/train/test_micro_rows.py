@@ -55,6 +55,27 @@ def test_as_many_as_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
         assert micro_rows(MODEL, 320, changed, Ranks(0, world, cpu)) == (found,)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "world", "pairs", "found"), [(1, 1, 3, 2), (5, 1, 3, 4), (99, 1, 3, 6), (None, 1, 3, 6), (None, 2, 3, 4)]
+)
+def test_rows_of_pairs_stay_together(
+    monkeypatch: pytest.MonkeyPatch, wanted: int | None, world: int, pairs: int, found: int
+) -> None:
+    """What is held against memory is what the loader gives."""
+    monkeypatch.setattr("trainer.train.micro_rows.room", lambda _: Room(2**40, 2**40, "a large host"))
+    one = spec({"batch": pairs, "seq_len": 64, "loss": {"name": "dpo"}}, micro_rows=wanted)
+    assert micro_rows(MODEL, 320, one, Ranks(0, world, torch.device("cpu"))) == (found,)
+
+
+def test_one_pair_takes_two_rows_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = spec({"batch": 2, "seq_len": 64, "loss": {"name": "dpo"}}, micro_rows=1)
+    setting = Setting(device="cpu", precision="float32", reference=True)
+    free = estimate(SHAPE, setting, rows=1, seq_len=64).total
+    monkeypatch.setattr("trainer.train.micro_rows.room", lambda _: Room(2**40, free, "a host"))
+    with pytest.raises(TrainerError, match="2 rows of 64 positions need"):
+        micro_rows(MODEL, 320, one, Ranks(0, 1, torch.device("cpu")))
+
+
 def test_what_is_not_free_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.train.micro_rows.room", lambda _: Room(2**40, 2**20, "a busy host"))
     for wanted in (None, 3):
