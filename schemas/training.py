@@ -252,7 +252,7 @@ class TrainingSpec(_Strict):
     precision: Literal["float32", "bf16"] = "bf16"
     """Of matrix products and activations; weights and optimizer state stay float32. On a CPU always float32."""
     compile: bool = True
-    """torch.compile, a graph a sequence length. The nano recipes run eagerly."""
+    """torch.compile, a graph a sequence length; a GPU wants a C compiler for it. The nano recipes run eagerly."""
     checkpoint_activations: bool = False
     checkpoint_every: Share = 0.05
     """Of the whole run's targets; a checkpoint is also written at the end of every stage."""

@@ -14,7 +14,7 @@ from torch.nn.functional import logsigmoid, one_hot
 
 from schemas.training import LossSpec
 from trainer.batch import Batch
-from trainer.losses.hidden import hidden_states
+from trainer.losses.hidden import hidden_states, is_compiled
 from trainer.model.cross_entropy import token_losses
 from trainer.model.decoder import Decoder
 
@@ -48,6 +48,7 @@ def dpo(decoder: Decoder, reference: Decoder, batch: Batch, spec: LossSpec) -> t
 
 def _answers(decoder: Decoder, batch: Batch, where: Tensor) -> Tensor:
     """[rows, pieces]: the log-probability of each piece's weighted tokens."""
-    scores = -token_losses(hidden_states(decoder, batch), decoder.output_weight, batch.targets)
+    states, output = hidden_states(decoder, batch), decoder.output_weight
+    scores = -token_losses(states, output, batch.targets, compiled=is_compiled(decoder))
     # index_add would sum in an order that is chance on a GPU, einsum in bfloat16 under autocast
     return (scores[..., None] * where).sum(1)

@@ -1,10 +1,15 @@
 """A batch's way through the decoder."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer.batch import Batch
 from trainer.model.attention import packed
 from trainer.model.decoder import Decoder
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether it is compiled in place, so that a loss may compile its own part."""
+    return model._compiled_call_impl is not None
 
 
 def hidden_states(decoder: Decoder, batch: Batch) -> Tensor:

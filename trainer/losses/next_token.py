@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from trainer.batch import Batch
-from trainer.losses.hidden import hidden_states
+from trainer.losses.hidden import hidden_states, is_compiled
 from trainer.model.cross_entropy import cross_entropy
 from trainer.model.decoder import Decoder
 
@@ -16,4 +16,5 @@ def next_token(decoder: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
     Returns:
       (sum, count), scalars: the weighted sum of -log p(target), and the sum of the weights.
     """
-    return cross_entropy(hidden_states(decoder, batch), decoder.output_weight, batch.targets, batch.weights)
+    states, output = hidden_states(decoder, batch), decoder.output_weight
+    return cross_entropy(states, output, batch.targets, batch.weights, compiled=is_compiled(decoder))

@@ -6,10 +6,12 @@ of positions at a time is multiplied out, scored in float32 (float64 for float64
 `cross_entropy` knows what each position will weigh, so it works the gradients out together with the loss: no logits are
 computed twice, and the backward pass only scales. `token_losses` doesn't, and computes logits again in the backward.
 
-On a GPU a chunk's scores and gradients come from one compiled kernel: what lies between products is bound by memory.
+On a GPU a chunk's scores and gradients come from one compiled kernel, where compiling is allowed: what lies between
+products is bound by memory.
 """
 
 import functools
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,7 +31,7 @@ def chunk_size(vocab_size: int, device: str) -> int:
 
 
 def cross_entropy(
-    hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, chunk: int | None = None
+    hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, chunk: int | None = None, compiled: bool = False
 ) -> tuple[Tensor, Tensor]:
     """The weighted sum of next-token losses in nats, and what the weights add up to.
 
@@ -39,6 +41,7 @@ def cross_entropy(
       targets: int64 [...].
       weights: [...], 0 where a position has no target (its target is any id).
       chunk: Positions that have logits at once; None: `chunk_size`.
+      compiled: Whether a GPU may compile, for which Triton wants a C compiler. A CPU never does.
 
     Returns:
       Sum and count, float64 scalars: float32 counts no further than 16,777,216. Only the sum has a gradient, with
@@ -47,18 +50,29 @@ def cross_entropy(
     states = hidden.reshape(-1, hidden.shape[-1])
     wanted = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
     chunk = chunk or chunk_size(weight.shape[0], hidden.device.type)
-    total = _WeightedSum.apply(
-        states, weight, targets.reshape(-1), weights.reshape(-1), chunk, _product_dtype(hidden), wanted
-    )
+    how = _How(chunk, _product_dtype(hidden), compiled and hidden.is_cuda)
+    total = _WeightedSum.apply(states, weight, targets.reshape(-1), weights.reshape(-1), how, wanted)
     return total, weights.sum(dtype=torch.float64)
 
 
-def token_losses(hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
+def token_losses(
+    hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int | None = None, compiled: bool = False
+) -> Tensor:
     """Each position's loss in nats, [...] as `targets`, float32 at least. Arguments as for `cross_entropy`."""
     states = hidden.reshape(-1, hidden.shape[-1])
     chunk = chunk or chunk_size(weight.shape[0], hidden.device.type)
-    losses: Tensor = _TokenLosses.apply(states, weight, targets.reshape(-1), chunk, _product_dtype(hidden))
+    how = _How(chunk, _product_dtype(hidden), compiled and hidden.is_cuda)
+    losses: Tensor = _TokenLosses.apply(states, weight, targets.reshape(-1), how)
     return losses.view(targets.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    size: int
+    """Positions of a chunk."""
+    dtype: torch.dtype
+    """Of the products."""
+    compiled: bool
 
 
 class _Chunks:
@@ -68,17 +82,16 @@ class _Chunks:
       hidden: [positions, dim].
       weight: [vocab_size, dim].
       targets: int64 [positions].
-      size: Positions of a chunk.
-      dtype: Of the products.
+      how: They are multiplied out and scored.
     """
 
-    def __init__(self, hidden: Tensor, weight: Tensor, targets: Tensor, size: int, dtype: torch.dtype) -> None:
-        self.hidden, self.weight, self.targets = hidden, weight.to(dtype), targets
-        self.parts = [slice(start, start + size) for start in range(0, len(hidden), size)]
-        room = (min(size, len(hidden)), len(weight))
-        self._logits = torch.empty(room, dtype=dtype, device=hidden.device)
-        wide = torch.promote_types(dtype, torch.float32)
-        self._shares = None if hidden.is_cuda else torch.empty(room, dtype=wide, device=hidden.device)
+    def __init__(self, hidden: Tensor, weight: Tensor, targets: Tensor, how: _How) -> None:
+        self.hidden, self.weight, self.targets = hidden, weight.to(how.dtype), targets
+        self.parts = [slice(start, start + how.size) for start in range(0, len(hidden), how.size)]
+        room = (min(how.size, len(hidden)), len(weight))
+        self._logits = torch.empty(room, dtype=how.dtype, device=hidden.device)
+        wide = torch.promote_types(how.dtype, torch.float32)
+        self._shares = None if how.compiled else torch.empty(room, dtype=wide, device=hidden.device)
 
     def scored(self, part: slice, scale: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """A chunk's losses [n]; with a scale [n] also, until the next chunk, what `score` gives."""
@@ -136,10 +149,9 @@ def _compiled_score() -> Any:
 class _WeightedSum(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor,
-        chunk: int, dtype: torch.dtype, wanted: bool,
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, how: _How, wanted: bool
     ) -> Tensor:  # fmt: skip
-        chunks = _Chunks(hidden, weight, targets, chunk, dtype)
+        chunks = _Chunks(hidden, weight, targets, how)
         ctx.gradients = (torch.empty_like(hidden), torch.zeros_like(weight)) if wanted else None
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
         for part in chunks.parts:
@@ -156,28 +168,28 @@ class _WeightedSum(torch.autograd.Function):
             raise RuntimeError("the gradient of this loss was given out already; compute the loss again")
         of_hidden, of_weight = ctx.gradients
         ctx.gradients = None
-        return of_hidden.mul_(gradient), of_weight.mul_(gradient), None, None, None, None, None
+        return of_hidden.mul_(gradient), of_weight.mul_(gradient), None, None, None, None
 
 
 class _TokenLosses(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, how: _How) -> Tensor:
         ctx.save_for_backward(hidden, weight, targets)
-        ctx.chunk, ctx.dtype = chunk, dtype
-        chunks = _Chunks(hidden, weight, targets, chunk, dtype)
+        ctx.how = how
+        chunks = _Chunks(hidden, weight, targets, how)
         return torch.cat([chunks.scored(part, None)[0] for part in chunks.parts])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, targets = ctx.saved_tensors
-        chunks = _Chunks(hidden, weight, targets, ctx.chunk, ctx.dtype)
+        chunks = _Chunks(hidden, weight, targets, ctx.how)
         gradients = torch.empty_like(hidden), torch.zeros_like(weight)
         for part in chunks.parts:
             _, of_logits = chunks.scored(part, gradient[part])
             assert of_logits is not None
             chunks.add_gradients(part, of_logits, *gradients)
-        return *gradients, None, None, None
+        return *gradients, None, None
 
 
 def _product_dtype(hidden: Tensor) -> torch.dtype:

@@ -56,7 +56,7 @@ Works = Mapping[str, Callable[[], object]]
 def our_step(model: nn.Module, output: Tensor, tokens: Tensor, documents: Tensor | None = None) -> None:
     """Forwards and backwards."""
     weights = torch.ones(tokens.shape, device=tokens.device)
-    total, count = cross_entropy(model(tokens, documents=documents), output, tokens, weights)
+    total, count = cross_entropy(model(tokens, documents=documents), output, tokens, weights, compiled=True)
     torch.autograd.backward(total / count)
 
 

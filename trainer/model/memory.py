@@ -208,8 +208,9 @@ def _kept_by_block(shape: Shape, setting: Setting, seq_len: int) -> int:
 
 def _loss(shape: Shape, setting: Setting, positions: int) -> int:
     chunk = min(chunk_size(shape.vocab_size, setting.device), positions)
-    logits = 2 * chunk * shape.vocab_size * setting.width  # and their gradients
     narrow = setting.width if setting.width < 4 else 0
+    shares = 4 if narrow and setting.body != "flex" else 0  # what is not compiled holds probabilities too, in float32
+    logits = chunk * shape.vocab_size * (2 * setting.width + shares)  # and their gradients
     weights = shape.vocab_size * shape.dim * (4 + 2 * narrow)  # the gradient; weights, and what a chunk adds, narrow
     return logits + weights + 2 * positions * shape.dim * setting.width
 

@@ -102,6 +102,8 @@ def test_the_copy_for_checkpoints_is_what_the_writer_takes(
     spec = ModelSpec(family="llama", layers=3, dim=96, heads=4, kv_heads=2, context=64, tied=False)
     training = Training(Decoder(spec, 1000), OptimizerSpec(name=optimizer))
     training.begin_stage(0, reset=False, average=average, reference=reference)
+    if training.average:
+        training.average.update()
     setting = Setting(device="cpu", optimizer=optimizer, average=average, reference=reference)
     found = estimate(Shape.of(spec, 1000), setting, rows=1, seq_len=64)
     with CheckpointWriter(tmp_path / "checkpoints", 1, pytest.fail) as writer:
