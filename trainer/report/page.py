@@ -105,5 +105,4 @@ def _figures(timing: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def _largest(timing: Sequence[dict[str, Any]], key: str) -> float | None:
-    found = (row.get(key) for row in timing)  # rows that an older version wrote lack the newest figures
-    return max((value for value in found if value is not None), default=None)
+    return max((row[key] for row in timing if row[key] is not None), default=None)

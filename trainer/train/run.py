@@ -203,7 +203,8 @@ class _Run:
         if number > training.progress.stage:
             if training.average:  # what follows an annealing starts from its average
                 training.average.write_into(training.model)
-            facts[_BEFORE] = self._held_out_loss(self._model, stage.name, self.spec.stages[0].seq_len[0][1])["loss"]
+            short = self.spec.stages[0].seq_len[0][1]  # without a gate too: one may be set until the stage ends
+            facts[_BEFORE] = self._held_out_loss(self._model, stage.name, short)["loss"]
             stages.lengthen(self._model, stage)
             reset = stage.optimizer == "reset"
             training.begin_stage(number, reset=reset, average=stage.average, reference=stage.loss.name == "dpo")
