@@ -58,7 +58,7 @@ class Plan:
             name: SourceRuns(name, spec, library, folders[name], (seed, stage.name), held_out)
             for name, spec in self.spec.sources.items()
         }
-        held = {name: available(found) for name, found in runs.items()}
+        held = {name: available(found, passes=stage.tokens is None) for name, found in runs.items()}
         check_caps(stage, held)
         self.compiler = Compiler(spec=self.spec, library=library, runs=runs, held=held)
         self._store = store

@@ -27,15 +27,20 @@ class Available:
         return self.targets == self.most
 
 
-def available(runs: SourceRuns) -> Available:
+def available(runs: SourceRuns, *, passes: bool) -> Available:
     """Counts a source, or estimates it by its shares where counting would cost more than a window may.
+
+    Args:
+        runs: The source's.
+        passes: Whether the stage goes over its sources as a whole. Then its learning rate and mix depend on how much a
+            condition leaves, and its pass reads what counting does: it is counted, however large.
 
     Raises:
         TrainerError: It was counted, and has none; or its condition does not fit the columns.
     """
     if not runs.is_filtered:
         return Available(runs.targets, runs.targets)
-    if runs.documents <= _COUNTED:
+    if runs.documents <= _COUNTED or (passes and runs.where is not None):
         counted = runs.count()
         return Available(counted, counted)
     share = (runs.spec.share[1] - runs.spec.share[0]) * (1 - runs.held_out)

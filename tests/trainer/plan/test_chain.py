@@ -456,6 +456,16 @@ def test_what_can_t_be_counted_beforehand_gives_nothing_when_it_is_drawn(
         made.window(0)
 
 
+def test_passes_over_what_a_condition_leaves_are_counted_however_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Learning rates fall over the stage's targets, which an estimate without the condition would multiply."""
+    monkeypatch.setattr("trainer.plan.limits._COUNTED", 10)
+    folder, source = languages("language = 'ko'")
+    made = plan(tmp_path, stage(passes=2), {"web": folder}, sources={"web": source})
+    assert made.total_targets == 2 * 1336 == sum(window.counts.targets for window in windows(made))
+
+
 @pytest.mark.parametrize(("counted", "where"), [(2**18, ""), (2**18, "language = 'ko'"), (10, "")])
 def test_a_stage_that_would_repeat_too_often_is_refused_before_it_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: int, where: str
