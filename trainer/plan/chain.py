@@ -70,7 +70,7 @@ class Plan:
 
     @property
     def total_targets(self) -> int:
-        """Of the stage: its `tokens`; for passes as many as there are, or can be where that was not counted."""
+        """Of the stage: its `tokens`; for passes as many as there are, or are expected where that was not counted."""
         return self.compiler.total()
 
     def window(self, number: int) -> Window:

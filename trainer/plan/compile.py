@@ -71,7 +71,12 @@ class Compiler:
         return {name: weight for name, weight in value_at(self.spec.stage.mix, at).items() if weight > 0}
 
     def total(self) -> int:
-        """Targets of the stage, or for passes as many as there can be."""
+        """Targets of the stage; for passes as many as are expected where they were not counted."""
+        stage = self.spec.stage
+        return stage.tokens or round(sum(held.targets for held in self.held.values()) * (stage.passes or 0))
+
+    def most(self) -> int:
+        """The same, or for passes as many as there can be."""
         stage = self.spec.stage
         return stage.tokens or round(sum(held.most for held in self.held.values()) * (stage.passes or 0))
 
@@ -79,7 +84,7 @@ class Compiler:
         stage = self.spec.stage
         total = sum(drawer.targets for drawer in drawers.values())
         weights = self.weights(total)
-        span = extent(stage, weights, self.runs, total, self.total())
+        span = extent(stage, weights, self.runs, total, self.most())
         active = {name: drawers[name] for name in weights}
         mix = stage.mix if stage.tokens else ((0, weights),)
         resting = total - sum(drawer.targets for drawer in active.values())

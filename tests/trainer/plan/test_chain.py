@@ -466,6 +466,20 @@ def test_passes_over_what_a_condition_leaves_are_counted_however_large(
     assert made.total_targets == 2 * 1336 == sum(window.counts.targets for window in windows(made))
 
 
+def test_passes_over_a_share_are_as_long_as_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And end when all is drawn, though that is more, or less."""
+    monkeypatch.setattr("trainer.plan.limits._COUNTED", 10)
+    folder, _ = languages("")
+    differences = []
+    for part in range(5):
+        source = SourceSpec(share=(part / 5, (part + 1) / 5))
+        made = plan(tmp_path / str(part), stage(passes=2), {"web": folder}, sources={"web": source})
+        assert made.total_targets == pytest.approx(1600, abs=2)
+        differences.append(sum(window.counts.targets for window in windows(made)) - 1600)
+    assert sum(differences) == 0
+    assert 0 < max(map(abs, differences)) < 200
+
+
 @pytest.mark.parametrize(("counted", "where"), [(2**18, ""), (2**18, "language = 'ko'"), (10, "")])
 def test_a_stage_that_would_repeat_too_often_is_refused_before_it_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: int, where: str
