@@ -90,6 +90,11 @@ def ask(
         own = np.array(sums[at : at + len(question.choices)])
         at += len(question.choices)
         sizes = np.array([len(choice.encode()) for choice in question.choices])
-        right += int(own.argmax()) == question.answer
-        right_a_byte += int((own / sizes).argmax()) == question.answer
+        right += _is_likeliest(own, question.answer)
+        right_a_byte += _is_likeliest(own / sizes, question.answer)
     return Score(len(questions), right, right_a_byte)
+
+
+def _is_likeliest(scores: NDArray[np.float64], answer: int) -> bool:
+    """A tie is no answer: the first of equals would be right wherever the first choice is."""
+    return bool(scores[answer] > np.delete(scores, answer).max())

@@ -22,6 +22,12 @@ def test_the_likeliest_is_the_answer() -> None:
     assert ask(habit(OWN, mat=9.0), OWN, [wrong, wrong], 64) == Score(2, 0, 0)
 
 
+def test_a_tie_is_no_answer() -> None:
+    for answer in range(3):
+        question = Question("The", ("cat", "sat", "mat"), answer)
+        assert ask(habit(OWN, cat=4.0, sat=4.0, mat=4.0), OWN, [question], 64) == Score(1, 0, 0)
+
+
 def test_by_bytes_long_choices_are_not_wronged() -> None:
     """Two likely words in a row are less likely than one, but likelier a byte than a short unlikely one."""
     question = Question("It:", ("cat sat mat cat sat mat", "x"), 0)
