@@ -16,7 +16,7 @@ from schemas.training import TokenizerSpec, TrainingSpec
 from storage.commit import replace_atomic
 from trainer import materials
 from trainer.corpus import Corpus
-from trainer.errors import TrainerError
+from trainer.errors import ForeignError, TrainerError
 from trainer.evaluate.bits_per_byte import Text, evaluate
 from trainer.tokenizer import bpe
 from trainer.tokenizer.tokenizer import Tokenizer
@@ -25,6 +25,7 @@ from trainer.train.run import Watcher, train
 from trainer.train.start import Options
 from trainer.trained import TOKENIZER, open_trained
 
+ARMS = "arms.json"
 LEAST_SEEDS = 5
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 """Student's t, two-sided 95 %, by degrees of freedom from 1 on; with more, the last one, which is too wide."""
@@ -165,9 +166,12 @@ def ablate(
 
     Raises:
       TrainerError: Fewer seeds, another kind of recipe, no data, or no held-out text left.
+      ForeignError: The output was begun with other data: its trainings can't be compared with those to come.
     """
     _check(recipe, spec, seeds)
-    held = hold_out(texts, {name: Corpus(folder) for name, folder in arms.items()})
+    corpora = {name: Corpus(folder) for name, folder in arms.items()}
+    held = hold_out(texts, corpora)
+    _claim(output / ARMS, corpora)
     tokenizer = output / TOKENIZER
     own = materials.kept_tokenizer(tokenizer, lambda: _union(spec.tokenizer, arms.values(), spec.seed))
     options = Options(tokenizer=tokenizer, segments=segments)
@@ -205,6 +209,20 @@ def _check(recipe: str, spec: TrainingSpec, seeds: int) -> None:
         raise TrainerError(f"{recipe} reads sources {sorted(spec.sources)}; ablations compare one source of text")
     if any(stage.tokens is None for stage in spec.stages):
         raise TrainerError(f"{recipe} counts passes; arms are to see equally many targets: give its stages tokens")
+
+
+def _claim(path: Path, corpora: Mapping[str, Corpus]) -> None:
+    """Whose output it is: the arms' shards by their hashes."""
+    told = {name: [shard.sha256 for shard in corpus.shards] for name, corpus in corpora.items()}
+    if path.exists():
+        begun = json.loads(path.read_bytes())
+        for name, shards in told.items():
+            if begun.get(name) != shards:
+                raise ForeignError(
+                    f"{str(path.parent)!r} was begun with other {name} data than {corpora[name].folder!r} holds now; "
+                    "give that data, or another --output"
+                )
+    replace_atomic(str(path), json.dumps(told).encode())
 
 
 def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:

@@ -1,5 +1,6 @@
 """A trained model to go on from, evaluate, export or talk to: a run's output, a checkpoint, or Hugging Face's."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,14 @@ class Trained:
     """None for a Hugging Face folder."""
 
 
-def open_trained(path: str | Path, *, average: bool = True, weights: bool = True, device: str = "cpu") -> Trained:
+def open_trained(
+    path: str | Path,
+    *,
+    average: bool = True,
+    weights: bool = True,
+    device: str = "cpu",
+    note: Callable[[str], None] = lambda _: None,
+) -> Trained:
     """Opens a model.
 
     Args:
@@ -38,6 +46,7 @@ def open_trained(path: str | Path, *, average: bool = True, weights: bool = True
       average: Takes the Polyak average where the checkpoint holds one.
       weights: False reads shape and tokenizer alone: the decoder lies on torch's `meta` device.
       device: Where the weights go.
+      note: Is told of checkpoints that are not whole and passed over.
 
     Raises:
       TrainerError: It is none of the three; or there is no such device.
@@ -54,7 +63,7 @@ def open_trained(path: str | Path, *, average: bool = True, weights: bool = True
     if (folder / checkpoint.MARKER).is_file():
         found, tokenizer = checkpoint.opened(folder), folder.parents[1] / TOKENIZER
     else:
-        latest = checkpoint.latest(folder / CHECKPOINTS, lambda _: None)
+        latest = checkpoint.latest(folder / CHECKPOINTS, note)
         if latest is None:
             raise TrainerError(
                 f"{str(path)!r} holds no model: neither checkpoints/ of a run nor a Hugging Face config.json; give the "

@@ -8,11 +8,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from service.commands.evaluate import add_weights
 from service.exits import Exit
 from service.extras import needs_torch
 from service.numbers import number, positive, share
 from service.terminal import plain
+from service.weights import add_weights, opened
 
 if TYPE_CHECKING:
     from trainer.speak import Piece  # torch is an extra
@@ -51,10 +51,9 @@ def main(args: argparse.Namespace) -> int:
     needs_torch()
     from schemas.chat import Message
     from trainer.speak import Speaker  # torch is an extra
-    from trainer.trained import open_trained
 
     speaker = Speaker(
-        open_trained(args.model, average=args.weights == "average", device=args.device),
+        opened(args),
         temperature=args.temperature,
         top_p=args.top_p,
         seed=args.seed,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from service.exits import Exit
 from service.extras import needs_torch
 from service.numbers import natural, positive, share
+from service.weights import add_weights, opened
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -87,17 +88,6 @@ def add(commands: Any, name: str) -> None:
     add_weights(parser)
 
 
-def add_weights(parser: Any) -> None:
-    """`--weights` and `--device`, which `export` and `chat` take too."""
-    parser.add_argument(
-        "--weights",
-        default="average",
-        choices=["average", "raw"],
-        help="the Polyak average where the run has one (default), or the last step's weights",
-    )
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default) or cuda")
-
-
 def main(args: argparse.Namespace) -> int:
     """Runs it; prints one JSON line."""
     if not (args.texts or args.choices or args.sums):
@@ -106,12 +96,11 @@ def main(args: argparse.Namespace) -> int:
         raise TrainerError("--by and --needle read texts, and there are none; give --texts FILE")
     needs_torch()
     from trainer.evaluate.read import questions  # torch is an extra
-    from trainer.trained import open_trained
 
     asked = questions(args.choices) if args.choices else []
     if args.choices and args.shots >= len(asked):
         raise TrainerError(f"--shots {args.shots} leaves nothing to ask of the {len(asked)} questions")
-    trained = open_trained(args.model, average=args.weights == "average", device=args.device)
+    trained = opened(args)
     _check_lengths(trained, args.needle)
     line: dict[str, Any] = {}
     if args.texts:

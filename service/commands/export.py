@@ -6,10 +6,10 @@ from typing import Any
 
 from rich.text import Text
 
-from service.commands.evaluate import add_weights
 from service.exits import Exit
 from service.extras import needs_torch
 from service.terminal import Terminal, plain
+from service.weights import add_weights, opened
 
 EPILOG = """\
 examples:
@@ -38,9 +38,8 @@ def main(args: argparse.Namespace) -> int:
     """Runs it."""
     needs_torch()
     from trainer.model import hf  # torch is an extra
-    from trainer.trained import open_trained
 
-    trained = open_trained(args.model, average=args.weights == "average", device=args.device)
+    trained = opened(args)
     hf.export(trained.decoder, trained.tokenizer, args.output)
     Terminal().print(Text(f"wrote   {plain(str(args.output))}"), soft_wrap=True)
     return Exit.OK

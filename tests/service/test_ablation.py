@@ -14,7 +14,7 @@ from tests.trainer import nano
 from tests.trainer.curated import document, write
 from tests.trainer.nano import Watch
 from trainer.corpus import Corpus
-from trainer.errors import TrainerError
+from trainer.errors import ForeignError, TrainerError
 from trainer.evaluate.bits_per_byte import Text
 
 
@@ -118,6 +118,9 @@ def test_a_whole_ablation(arms: dict[str, str], tmp_path: Path) -> None:
     again = Watch()
     assert run(arms, output, again) == found
     assert again.rows == []
+
+    with pytest.raises(ForeignError, match="was begun with other curated data than"):
+        run({"curated": arms["raw"], "raw": arms["curated"]}, output, again)
 
 
 def test_stopped(arms: dict[str, str], tmp_path: Path) -> None:

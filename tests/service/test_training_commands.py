@@ -151,7 +151,7 @@ def test_dry_run_of_preferences(gristmill: Gristmill, nano_run: Callable[[str], 
     rows = [line.split() for line in done.out.splitlines()]
     assert [row[0] for row in rows[:3]] == ["stage", "sft", "dpo"]
     assert rows[1][3] == "2,000"  # two passes over 1,000 conversations
-    assert (rows[2][1], rows[2][3:]) == ("19", ["300", "pairs"])  # 16 pairs a step
+    assert (rows[2][1], *rows[2][3:6]) == ("19", "600", "0", "0")  # 300 pairs, 16 a step
     assert int(rows[2][2].replace(",", "")) > 600
     assert rows[-2:] == [["sft:", "chats", "2"], ["dpo:", "pairs", "1"]]
 

@@ -71,9 +71,11 @@ def test_the_last_sound_checkpoint_counts(tiny: Made, tmp_path: Path) -> None:
     shutil.copytree(tiny.output, tmp_path / "out")
     folders = sorted((tmp_path / "out/checkpoints").iterdir())
     (folders[-1] / "state.json").write_text("{}")
-    trained = open_trained(tmp_path / "out")
+    told: list[str] = []
+    trained = open_trained(tmp_path / "out", note=told.append)
     assert trained.checkpoint is not None
     assert trained.checkpoint.path == folders[-2]
+    assert [words.startswith("passed over a checkpoint: ") and folders[-1].name in words for words in told] == [True]
     with pytest.raises(IntegrityError, match=r"state\.json is not what was written"):
         open_trained(folders[-1])
     for folder in folders:

@@ -74,6 +74,7 @@ def export(decoder: Decoder, tokenizer: Tokenizer | None, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if tokenizer is not None:
             tokenizer.save(folder, family=family)
+        (folder / CONFIG).unlink(missing_ok=True)  # killed halfway, it is no model, and not two models' halves
         _save(weights, folder)
     except (OSError, SafetensorError) as error:
         raise TrainerError(

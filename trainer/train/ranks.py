@@ -15,6 +15,8 @@ from trainer.errors import TrainerError
 
 _PATIENCE = timedelta(days=7)
 """Of ranks while the first one tokenises a corpus."""
+_STEP_PATIENCE = timedelta(hours=3)
+"""Of ranks otherwise: the first one may stand at a gate, or wait for the checkpoint before to be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Ranks:
 
     @contextmanager
     def while_first_works(self) -> Iterator[None]:
-        """At its end the ranks wait for the first one, for days if need be; elsewhere half an hour is an error."""
+        """At its end the ranks wait for the first one, for days if need be; elsewhere hours are an error."""
         if self.world == 1:
             yield
             return
@@ -97,9 +99,9 @@ def joined(device: str = "") -> Iterator[Ranks]:
         yield Ranks(0, 1, where)
         return
     if where.type == "cuda":
-        dist.init_process_group("cpu:gloo,cuda:nccl", device_id=where)
+        dist.init_process_group("cpu:gloo,cuda:nccl", device_id=where, timeout=_STEP_PATIENCE)
     else:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=_STEP_PATIENCE)
     try:
         yield Ranks(rank, world, where)
     finally:

@@ -90,7 +90,7 @@ def train(
       IntegrityError: A file of the data, or every checkpoint, is damaged.
       TrainingFailedError: Training can't go on; the last good checkpoint stands.
     """
-    start = open_trained(options.init, average=not options.anneal) if options.init else None
+    start = open_trained(options.init, average=not options.anneal, note=watcher.note) if options.init else None
     spec = fitted(spec, start, options.anneal)
     materials.check(spec, data)
     given = given_tokenizer(options, start)
