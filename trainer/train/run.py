@@ -8,7 +8,6 @@ import contextlib
 import copy
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,12 @@ from typing import Any, Protocol
 import torch
 import xxhash
 
-from schemas.training import GateSpec, ModelSpec, StageSpec, TrainingSpec
+from schemas.training import ModelSpec, StageSpec, TrainingSpec
 from storage.commit import replace_atomic
 from storage.lock import Lock
 from trainer import materials, report
 from trainer.batch import Source
-from trainer.errors import TrainerError, TrainingFailedError
-from trainer.evaluate.held_out import HeldOut
+from trainer.errors import TrainerError
 from trainer.loader import PlanSource
 from trainer.materials import Materials
 from trainer.model.decoder import Decoder
@@ -34,6 +32,7 @@ from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import checkpoint, stages
 from trainer.train.board import Board
 from trainer.train.checkpoint import Checkpoint
+from trainer.train.gates import GATES, HELD_OUT, Gates
 from trainer.train.identity import PLANS, RUN, SUCCESS, Identity
 from trainer.train.loop import Loop, Stage
 from trainer.train.metrics import METRICS, TIMING, JsonLines, Row
@@ -50,9 +49,8 @@ from trainer.trained import CHECKPOINTS, MODEL, TOKENIZER, Trained, open_trained
 REPORT, SUMMARY, EVENTS = "report.html", "summary.json", "events"
 _OWN = (RUN, TOKENIZER, f".{TOKENIZER}", PLANS, CHECKPOINTS, METRICS, TIMING, EVENTS, SUMMARY, REPORT, SUCCESS)
 """All that a run leaves in its output."""
-_GATES, _HELD_OUT, _BEFORE, _TARGETS = "gates", "held_out", "loss_before", "targets"
-"""Facts: what each gate saw and the held-out loss behind each stage, by stage; that loss before the present one; how
-many targets each stage has."""
+_TARGETS = "targets"
+"""A fact: how many targets each stage has."""
 
 
 class Watcher(Protocol):
@@ -135,8 +133,7 @@ class _Run:
     anneal: bool
     training: Training = dataclasses.field(init=False)
     loop: Loop = dataclasses.field(init=False)
-    held_out: Mapping[str, HeldOut] = dataclasses.field(init=False)
-    """Of each stage's own data."""
+    gates: Gates = dataclasses.field(init=False)
     micro_rows: tuple[int, ...] = dataclasses.field(init=False)
     """By stage."""
 
@@ -151,10 +148,7 @@ class _Run:
         left = [stage for stage in self.spec.stages if stage.name in self.made]
         plans = self.output / PLANS
         sources = {stage.name: stages.source(stage, self.spec, self.made[stage.name], plans) for stage in left}
-        self.held_out = self._held_out()
-        for stage in left:
-            if stage.gate:
-                self.held_out[stage.name].check(stage.gate, stage.name, stage.seq_len[-1][1])
+        self.gates = Gates(self.spec, self.made, self.tokenizer, self.ranks, self.watcher.note)
         self.training = Training(self._decoder(state), self.spec.optimizer)
         if self._model.spec.family == "qwen2" and not is_read_as_it_is(self.tokenizer.json) and self.ranks.first:
             self.watcher.note("`gristmill export` will refuse this run: no qwen2 model goes with such a tokenizer")
@@ -178,14 +172,6 @@ class _Run:
             (self.output / SUCCESS).touch()
         return True
 
-    def _held_out(self) -> dict[str, HeldOut]:
-        """By stage: a loss before and behind it, and its gate, are over the same documents, whatever came since."""
-        found: dict[int, HeldOut] = {}
-        for made in {id(made): made for made in self.made.values()}.values():
-            texts = {folder for name, folder in made.folders.items() if self.spec.sources[name].holds_out}
-            found[id(made)] = HeldOut(made.library, texts, self.spec.held_out, self.tokenizer)
-        return {name: found[id(made)] for name, made in self.made.items()}
-
     def _restore(self, state: Mapping[str, Any] | None, found: Checkpoint | None) -> None:
         """Goes on from a checkpoint, or begins, annealing with the optimizer of what is started from."""
         if state is not None:
@@ -203,8 +189,7 @@ class _Run:
         if number > training.progress.stage:
             if training.average:  # what follows an annealing starts from its average
                 training.average.write_into(training.model)
-            short = self.spec.stages[0].seq_len[0][1]  # without a gate too: one may be set until the stage ends
-            facts[_BEFORE] = self._held_out_loss(self._model, stage.name, short)["loss"]
+            self.gates.before(self._model, stage, facts)
             stages.lengthen(self._model, stage)
             reset = stage.optimizer == "reset"
             training.begin_stage(number, reset=reset, average=stage.average, reference=stage.loss.name == "dpo")
@@ -223,11 +208,7 @@ class _Run:
         )
         if not self.loop.train(part):
             return False
-        made = self._made()
-        if stage.name not in facts.setdefault(_HELD_OUT, {}):
-            facts[_HELD_OUT][stage.name] = self._held_out_loss(made, stage.name, stage.seq_len[-1][1])
-        if stage.gate and stage.name not in facts.setdefault(_GATES, {}):
-            self._judge(made, stage, stage.gate)
+        self.gates.behind(self._made(), stage, facts)
         return True
 
     def _made(self) -> Decoder:
@@ -238,34 +219,6 @@ class _Run:
         self.training.average.write_into(made)
         return made
 
-    def _judge(self, made: Decoder, stage: StageSpec, gate: GateSpec) -> None:
-        """Lets the run go on, or ends it; the measurements become part of the next checkpoint."""
-        facts, measured = self.training.facts, None
-        if self.ranks.first:
-            short, length = self.spec.stages[0].seq_len[0][1], stage.seq_len[-1][1]
-            measured = self.held_out[stage.name].judge(made, gate, short, facts[_BEFORE], length)
-        measured = self.ranks.share_object(measured)
-        assert measured is not None
-        if not measured.passed and gate.on_fail == "stop":
-            raise TrainingFailedError(
-                f"the gate behind stage {stage.name!r} stays shut: {measured.why}; its last checkpoint stands: train "
-                "the stage longer in another output, or go on all the same with "
-                f"--set stages.{stage.name}.gate.on_fail=continue"
-            )
-        facts[_GATES][stage.name] = dataclasses.asdict(measured)
-        if self.ranks.first:
-            self.watcher.note(f"gate of {stage.name}: {'open' if measured.passed else 'passed by'}; {measured.why}")
-
-    def _held_out_loss(self, decoder: Decoder, stage: str, length: int) -> dict[str, float | None]:
-        """Loss and bits per byte on held-out documents of a stage's data; null where there are none."""
-        found = None
-        if self.ranks.first:
-            loss = self.held_out[stage].loss(decoder, length)
-            told = {"loss": loss.loss, "bits_per_byte": loss.bits_per_byte, "length": length}
-            found = {key: value if math.isfinite(value) else None for key, value in told.items()}
-        shared: dict[str, float | None] = self.ranks.share_object(found)
-        return shared
-
     def _summary(self) -> dict[str, Any]:
         """What came out, for scripts and for the report."""
         training, facts = self.training, self.training.facts
@@ -274,8 +227,8 @@ class _Run:
             "steps": training.progress.step,
             "targets": training.progress.tokens,
             "model": facts[MODEL],
-            "held_out": facts[_HELD_OUT],
-            "gates": facts.get(_GATES, {}),
+            "held_out": facts[HELD_OUT],
+            "gates": facts.get(GATES, {}),
             "decisions": training.guards.state()["decisions"],
             "averaged_steps": training.average.steps if training.average else 0,
         }

@@ -1,0 +1,99 @@
+"""What is measured between stages on held-out documents, and the gates that judge by it."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from schemas.training import GateSpec, StageSpec, TrainingSpec
+from trainer.errors import TrainingFailedError
+from trainer.evaluate.held_out import HeldOut
+from trainer.materials import Materials
+from trainer.model.decoder import Decoder
+from trainer.tokenizer.tokenizer import Tokenizer
+from trainer.train.ranks import Ranks
+
+GATES, HELD_OUT = "gates", "held_out"
+"""Facts of a run: what each gate saw, and the held-out loss behind each stage, by stage."""
+_BEFORE = "loss_before"
+"""A fact: the held-out loss before the present stage."""
+
+
+class Gates:
+    """The first rank measures, and all ranks know; a loss before and behind a stage is over the same documents.
+
+    Args:
+      spec: The recipe.
+      made: By stage that is not over, its data: held out are documents of that.
+      tokenizer: The run's.
+      ranks: Who takes part.
+      note: Is told what a gate saw, on the first rank.
+
+    Raises:
+      TrainerError: A gate asks what can't be measured.
+    """
+
+    def __init__(
+        self,
+        spec: TrainingSpec,
+        made: Mapping[str, Materials],
+        tokenizer: Tokenizer,
+        ranks: Ranks,
+        note: Callable[[str], None],
+    ) -> None:
+        self._ranks, self._note = ranks, note
+        self._short = spec.stages[0].seq_len[0][1]
+        found: dict[int, HeldOut] = {}
+        for one in {id(one): one for one in made.values()}.values():
+            texts = {folder for name, folder in one.folders.items() if spec.sources[name].holds_out}
+            found[id(one)] = HeldOut(one.library, texts, spec.held_out, tokenizer)
+        self._held_out = {name: found[id(one)] for name, one in made.items()}
+        for stage in spec.stages:
+            if stage.gate and stage.name in made:
+                self._held_out[stage.name].check(stage.gate, stage.name, stage.seq_len[-1][1])
+
+    def before(self, decoder: Decoder, stage: StageSpec, facts: dict[str, Any]) -> None:
+        """Notes the loss before a stage, also where it has no gate: one may be set until the stage ends."""
+        facts[_BEFORE] = self._loss(decoder, stage.name, self._short)["loss"]
+
+    def behind(self, decoder: Decoder, stage: StageSpec, facts: dict[str, Any]) -> None:
+        """Notes the loss behind a stage and what its gate saw, unless they are known.
+
+        Args:
+          decoder: As the stage has made it; only the first rank's is looked at.
+          stage: The stage.
+          facts: The run's; part of the next checkpoint.
+
+        Raises:
+          TrainingFailedError: The gate stays shut.
+        """
+        if stage.name not in facts.setdefault(HELD_OUT, {}):
+            facts[HELD_OUT][stage.name] = self._loss(decoder, stage.name, stage.seq_len[-1][1])
+        if stage.gate and stage.name not in facts.setdefault(GATES, {}):
+            facts[GATES][stage.name] = self._judged(decoder, stage, stage.gate, facts[_BEFORE])
+
+    def _judged(self, decoder: Decoder, stage: StageSpec, gate: GateSpec, before: float) -> dict[str, Any]:
+        measured = None
+        if self._ranks.first:
+            measured = self._held_out[stage.name].judge(decoder, gate, self._short, before, stage.seq_len[-1][1])
+        measured = self._ranks.share_object(measured)
+        assert measured is not None
+        if not measured.passed and gate.on_fail == "stop":
+            raise TrainingFailedError(
+                f"the gate behind stage {stage.name!r} stays shut: {measured.why}; its last checkpoint stands: train "
+                "the stage longer in another output, or go on all the same with "
+                f"--set stages.{stage.name}.gate.on_fail=continue"
+            )
+        if self._ranks.first:
+            self._note(f"gate of {stage.name}: {'open' if measured.passed else 'passed by'}; {measured.why}")
+        return dataclasses.asdict(measured)
+
+    def _loss(self, decoder: Decoder, stage: str, length: int) -> dict[str, float | None]:
+        """Loss and bits per byte on held-out documents of a stage's data; null where there are none."""
+        found = None
+        if self._ranks.first:
+            loss = self._held_out[stage].loss(decoder, length)
+            told = {"loss": loss.loss, "bits_per_byte": loss.bits_per_byte, "length": length}
+            found = {key: value if math.isfinite(value) else None for key, value in told.items()}
+        shared: dict[str, float | None] = self._ranks.share_object(found)
+        return shared
