@@ -27,7 +27,8 @@ def write(output: Path) -> None:
     page = environment.get_template("page.html.j2").render(
         run=run,
         summary=summary,
-        stages=_stages(metrics, summary),
+        stages=_stages([stage["name"] for stage in run["decisive"]["recipe"]["stages"]], metrics, summary),
+        lost=summary["steps"] - len(metrics),
         curves=_curves(metrics, timing),
         figures=_figures(timing),
         style=(_FOLDER / "page.css").read_text(encoding="utf-8"),
@@ -42,18 +43,19 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def _stages(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row a stage: steps, targets, lengths, losses, held-out loss, gate."""
+def _stages(names: Sequence[str], metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row a stage: steps, targets, lengths, losses, held-out loss, gate; None where the steps' rows are lost."""
     found, before = [], 0
-    for name, group in groupby(metrics, key=lambda row: row["stage"]):
-        rows = list(group)
+    by_stage = {name: list(rows) for name, rows in groupby(metrics, key=lambda row: row["stage"])}
+    for name in names:
+        rows = by_stage.get(name, [])
         losses = [row["loss"] for row in rows if row["loss"] is not None]
         lengths = [length for length, _ in groupby(row["seq_len"] for row in rows)]
         found.append(
             {
                 "name": name,
-                "steps": len(rows),
-                "targets": rows[-1]["tokens"] - before,
+                "steps": len(rows) or None,
+                "targets": rows[-1]["tokens"] - before if rows else None,
                 "lengths": " → ".join(map(str, lengths)),
                 "first": losses[0] if losses else None,
                 "last": losses[-1] if losses else None,
@@ -61,7 +63,7 @@ def _stages(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[
                 "gate": summary["gates"].get(name),
             }
         )
-        before = rows[-1]["tokens"]
+        before = rows[-1]["tokens"] if rows else before
     return found
 
 
@@ -76,6 +78,7 @@ def _curves(metrics: Sequence[dict[str, Any]], timing: Sequence[dict[str, Any]])
     def timed(key: str, factor: float = 1.0) -> list[Any]:
         return [None if row[key] is None else factor * row[key] for row in timing]
 
+    timing = [row for row in timing if row["step"] in at]  # rows of metrics.jsonl may be lost
     when = [at[row["step"]] for row in timing]
     return [
         curve("Loss", "nats a target, each step before it moved the weights", tokens, over("loss"), marks=begins[1:]),

@@ -29,6 +29,8 @@ def dry_run(
       TrainerError: As the run would.
     """
     materials.check(spec, data)
+    assert spec.model is not None
+    stages.vocab_size(spec.model, tokenizer.largest_id + 1 if tokenizer else spec.tokenizer.vocab_size)
     own = tokenizer or materials.trained_tokenizer(spec, data)
     made = materials.gather(spec, data, own, segments)
     found: list[tuple[str, PlanSummary]] = []

@@ -40,13 +40,16 @@ class JsonLines:
     Args:
       path: Made where it is missing.
       after: The step that the run goes on from; later rows, and half a row at the end, are cut off at once.
+
+    Attributes:
+      last: The step of the last row that stood and was kept; 0 where there was none.
     """
 
     def __init__(self, path: Path, after: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._file = path.open("ab", buffering=0)
-        length = _whole(path, after)
+        length, self.last = _whole(path, after)
         if length < path.stat().st_size:
             self._file.truncate(length)  # killed before or after it, never in between
             os.fsync(self._file.fileno())
@@ -83,9 +86,9 @@ class JsonLines:
         self.close()
 
 
-def _whole(path: Path, after: int) -> int:
-    """Bytes of the rows up to step `after`, up to the first that is none."""
-    length = 0
+def _whole(path: Path, after: int) -> tuple[int, int]:
+    """Bytes of the rows up to step `after`, up to the first that is none; and the last one's step, 0 without rows."""
+    length = last = 0
     with path.open("rb") as file:
         for line in file:
             try:
@@ -94,5 +97,5 @@ def _whole(path: Path, after: int) -> int:
                 break
             if step > after or not line.endswith(b"\n"):
                 break
-            length += len(line)
-    return length
+            length, last = length + len(line), step
+    return length, last

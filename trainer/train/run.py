@@ -21,7 +21,6 @@ from storage.commit import replace_atomic
 from storage.lock import Lock
 from trainer import materials, report
 from trainer.batch import Source
-from trainer.errors import TrainerError
 from trainer.loader import PlanSource
 from trainer.materials import Materials
 from trainer.model.decoder import Decoder
@@ -95,6 +94,9 @@ def train(
     with contextlib.ExitStack() as stack:
         ranks = stack.enter_context(joined(options.device))
         make_deterministic(ranks.device, options.deterministic, spec.compile)
+        ids = given.largest_id + 1 if given else spec.tokenizer.vocab_size
+        assert spec.model is not None
+        micro_rows(spec.model, stages.vocab_size(spec.model, ids), spec, ranks)  # refused before there is a folder
         identity = Identity(
             recipe=name, spec=spec, start=origin(start, options.init), tokenizer=given.sha256 if given else ""
         )
@@ -243,7 +245,7 @@ class _Run:
         """With the weights to start from, fresh ones where there are none; as a checkpoint has it, weights unset."""
         assert self.spec.model is not None
         model = ModelSpec.model_validate(state["facts"][MODEL]) if state else self.spec.model
-        vocab_size = self._vocab_size(model)
+        vocab_size = stages.vocab_size(model, self.tokenizer.largest_id + 1)
         self.micro_rows = micro_rows(model, vocab_size, self.spec, self.ranks)
         if state is None and self.start is not None:
             decoder = self.start.decoder
@@ -256,16 +258,6 @@ class _Run:
             compile_model(decoder)
         return decoder
 
-    def _vocab_size(self, model: ModelSpec) -> int:
-        largest = self.tokenizer.largest_id
-        rows = model.vocab_size or -(-(largest + 1) // 64) * 64
-        if rows <= largest:
-            raise TrainerError(
-                f"model.vocab_size is {rows}, the tokenizer's largest id {largest}; raise it to {largest + 1} at "
-                "least, or leave it out"
-            )
-        return rows
-
     def _loop(self, stack: contextlib.ExitStack, stop: Stop, total: int, last: Path | None) -> Loop:
         """All that goes on around the steps; files on the first rank alone."""
         at, first = self.training.progress, self.ranks.first
@@ -273,6 +265,11 @@ class _Run:
         if first:
             metrics = stack.enter_context(JsonLines(self.output / METRICS, at.step))
             timing = stack.enter_context(JsonLines(self.output / TIMING, at.step))
+            if metrics.last < at.step:
+                self.watcher.note(
+                    f"{METRICS} ends with step {metrics.last}, the run goes on behind step {at.step}: the rows between "
+                    "are lost, as when the file was changed or removed; the weights are not"
+                )
             writer = stack.enter_context(
                 CheckpointWriter(self.output / CHECKPOINTS, self.spec.keep_checkpoints, self.watcher.note, last)
             )

@@ -71,6 +71,25 @@ def lengthen(decoder: Decoder, stage: StageSpec) -> None:
     decoder.set_context(max(spec.context, longest), theta, change.scaling or spec.rope_scaling)
 
 
+def vocab_size(model: ModelSpec, ids: int) -> int:
+    """Rows of the embedding.
+
+    Args:
+      model: What says how many, or leaves it open.
+      ids: The tokenizer's largest id + 1; before it is trained, as many as it may have.
+
+    Raises:
+      TrainerError: They are fewer than the ids.
+    """
+    rows = model.vocab_size or -(-ids // 64) * 64
+    if rows < ids:
+        raise TrainerError(
+            f"model.vocab_size is {rows}, the tokenizer's largest id {ids - 1}; raise it to {ids} at least, or leave "
+            "it out"
+        )
+    return rows
+
+
 def check_lengths(model: ModelSpec, spec: TrainingSpec) -> None:
     """A learned table of positions can't grow, and has no rotary frequencies.
 

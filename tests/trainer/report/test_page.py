@@ -119,6 +119,16 @@ def test_losses_that_are_none(copy: Path) -> None:
     assert "nan" not in found.text.split("The recipe in full")[0].lower().split()
 
 
+@pytest.mark.parametrize("left", [0, 3])
+def test_lost_rows_are_told(copy: Path, left: int) -> None:
+    path, steps = copy / "metrics.jsonl", json.loads((copy / "summary.json").read_bytes())["steps"]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:left]))
+    report.write(copy)
+    found = page(copy)
+    assert f"metrics.jsonl has lost the rows of {steps - left} steps" in found.text
+    assert "second – – – –" in found.text
+
+
 def test_a_run_too_short_for_timing(copy: Path) -> None:
     (copy / "timing.jsonl").write_text("")
     report.write(copy)

@@ -34,6 +34,7 @@ def test_cut_back(tmp_path: Path, content: bytes, after: int, left: bytes) -> No
     path.write_bytes(content)
     with JsonLines(path, after) as lines:
         assert path.read_bytes() == left
+        assert lines.last == left.count(b"\n")
         lines.add({"step": 8, "loss": None})
         assert path.read_bytes() == left + b'{"step": 8, "loss": null}\n'  # seen at once
         lines.sync()

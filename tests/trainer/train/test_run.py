@@ -231,6 +231,21 @@ def test_a_folder_of_another_command_is_left_alone(tmp_path: Path, fresh: Made) 
     assert (fresh.output / "report.html").read_text() == "report"
 
 
+@pytest.mark.parametrize("left", [0, 3])
+def test_lost_metrics_are_told_and_the_run_ends(copy: Made, left: int) -> None:
+    """Their rows are gone for good; the weights are not, and the report draws what there is."""
+    (copy.output / "_SUCCESS").unlink()
+    metrics, step = copy.output / "metrics.jsonl", len(copy.rows)
+    metrics.write_bytes(b"".join(metrics.read_bytes().splitlines(keepends=True)[:left]))
+    watch = Watch()
+    assert copy.go(spec(), watch)
+    assert [words for words in watch.notes if words.startswith(f"metrics.jsonl ends with step {left}, the run goes on")]
+    assert f"behind step {step}:" in "".join(watch.notes)
+    assert len(copy.rows) == left
+    assert (copy.output / "_SUCCESS").exists()
+    assert (copy.output / "report.html").read_bytes()
+
+
 REFUSED: dict[str, tuple[Callable[[], TrainingSpec], str]] = {
     "vocabulary": (
         lambda: spec(model={**spec().model_dump(mode="json")["model"], "vocab_size": 300}),
@@ -260,6 +275,8 @@ def test_refused_before_the_first_step(fresh: Made, case: str) -> None:
     with pytest.raises(TrainerError, match=words):
         fresh.go(make())
     assert not (fresh.output / "metrics.jsonl").exists()
+    if case in ("vocabulary", "no_model", "positions", "no_source"):  # what the data does not decide
+        assert not fresh.output.exists()
     assert not (fresh.output / "checkpoints").exists()
 
 
