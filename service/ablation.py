@@ -85,6 +85,10 @@ def hold_out(texts: Iterable[Text], arms: Mapping[str, Corpus]) -> Held:
             for key in own:
                 at.setdefault(key, []).append(len(held))
             held.append(text)
+    if not given:
+        raise TrainerError(
+            "there is no held-out text: the file is empty; give texts of sources that neither arm filtered"
+        )
     met: set[int] = set()
     for corpus in arms.values():
         for shard in corpus.shards:

@@ -167,8 +167,8 @@ def _check_lengths(trained: "Trained", lengths: Sequence[int]) -> None:
     for length in lengths:
         if not least <= length <= most:
             raise TrainerError(
-                f"--needle {length} can't be: a needle takes {least} tokens, the model's context is {most}; give a "
-                "length between"
+                f"--needle {length} can't be: give a length from {least}, what a needle takes, to {most}, the "
+                "model's context"
             )
 
 

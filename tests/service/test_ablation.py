@@ -64,6 +64,8 @@ def test_held_out_text_is_new_to_both_arms(arms: dict[str, str]) -> None:
     assert held == Held(tuple(new), given=8, dropped=5)
     with pytest.raises(TrainerError, match="none of the 4 held-out texts is new: all are near duplicates"):
         hold_out(known, corpora)
+    with pytest.raises(TrainerError, match="there is no held-out text: the file is empty"):
+        hold_out([], corpora)
 
 
 def smallest() -> TrainingSpec:
