@@ -9,7 +9,9 @@ bearing its own content's hash:
   <unit>-003.<hash>.columns.parquet  a row a document: id, id_hash, bytes, targets, and the shard's scalar columns
   <unit>-003.<hash>.blocks           16 bytes (xxh3_128, big-endian) a block of 256 KiB of each of these, in this order
   marks/<unit>-003.json              that it is sealed; data that holds the unit takes it over
-and, for all, tokenizer.json. Beside it, for each data, lies `<key>/segments.json` (`SegmentsManifest`), written last.
+and, for all, tokenizer.json, for whoever decodes the tokens elsewhere: manifests name its sha256. Beside the folder,
+for each data, lies `<key>/segments.json` (`SegmentsManifest`), written last. Marks and manifests end with a line that
+is the sha256 of what stands before it.
 """
 
 from typing import Literal
@@ -52,7 +54,7 @@ class SegmentEntry(_Part):
 class SegmentsManifest(_Part):
     """The segments of some data."""
 
-    format_version: int = 2
+    format_version: int = 3
     key: str
     """Hash of the data and of `encoding`."""
     encoding: str = ""

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.segments import SegmentsManifest
+from trainer.segments import checksum
 from trainer.segments.read import MANIFEST
 from trainer.segments.seal import Documents, seal
 
@@ -43,5 +44,5 @@ def write(
     manifest = SegmentsManifest(
         key=folder.name, kind=kind, data="", data_sha256="", tokenizer_sha256=tokenizer, segments=tuple(entries)
     )
-    (folder / MANIFEST).write_text(manifest.model_dump_json())
+    (folder / MANIFEST).write_bytes(checksum.append(manifest.model_dump_json().encode()))
     return folder

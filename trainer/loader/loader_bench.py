@@ -29,6 +29,7 @@ from schemas.segments import SegmentsManifest
 from schemas.training import SourceSpec, StageSpec
 from trainer.loader.source import PlanSource
 from trainer.plan.chain import Plan
+from trainer.segments import checksum
 from trainer.segments.library import Library
 from trainer.segments.read import MANIFEST, Segments
 from trainer.segments.seal import Documents, seal
@@ -86,7 +87,7 @@ def make(folder: Path) -> None:
     manifest = SegmentsManifest(
         key="bench", kind="text", data="", data_sha256="", tokenizer_sha256="", segments=tuple(entries)
     )
-    (folder / "segments" / MANIFEST).write_text(manifest.model_dump_json())
+    (folder / "segments" / MANIFEST).write_bytes(checksum.append(manifest.model_dump_json().encode()))
 
 
 def open_plan(folder: Path) -> tuple[Plan, Library]:

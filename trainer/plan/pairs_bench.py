@@ -21,6 +21,7 @@ from trainer.batch import Source
 from trainer.loader.late_bench import served
 from trainer.loader.source import PlanSource
 from trainer.plan.pairs import PairPlan
+from trainer.segments import checksum
 from trainer.segments.library import Library
 from trainer.segments.read import MANIFEST, Segments
 from trainer.segments.seal import Documents, seal
@@ -42,7 +43,7 @@ def prepare(folder: Path, pairs: int) -> None:
     manifest = SegmentsManifest(
         key="bench", kind="preference", data="", data_sha256="", tokenizer_sha256="", segments=(entry,)
     )
-    (folder / MANIFEST).write_text(manifest.model_dump_json())
+    (folder / MANIFEST).write_bytes(checksum.append(manifest.model_dump_json().encode()))
 
 
 def plan(folder: str) -> tuple[PairPlan, Library]:

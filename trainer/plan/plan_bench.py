@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from schemas.segments import BLOCK_BYTES, ArrayEntry, SegmentsManifest
 from schemas.training import SourceSpec, StageSpec
 from trainer.plan.chain import Plan
+from trainer.segments import checksum
 from trainer.segments.arrays import Array
 from trainer.segments.blocks import Ints, count_blocks, touched
 from trainer.segments.library import Library
@@ -82,7 +83,7 @@ def prepare(folder: Path) -> None:
     manifest = SegmentsManifest(
         key="bench", kind="text", data="", data_sha256="", tokenizer_sha256="", segments=entries
     )
-    (folder / MANIFEST).write_text(manifest.model_dump_json())
+    (folder / MANIFEST).write_bytes(checksum.append(manifest.model_dump_json().encode()))
 
 
 def measure(folder: Path) -> None:

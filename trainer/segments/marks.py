@@ -1,14 +1,12 @@
 """Marks of sealed segments: by them work goes on after a stop, is shared by processes, and is taken over by others."""
 
-import hashlib
-
 from pydantic import BaseModel, ConfigDict
 
 from schemas.segments import SegmentEntry
 from storage.commit import create_exclusive, replace_atomic
 from storage.errors import MissingError
-from storage.paths import join, open_read
-from trainer.errors import IntegrityError
+from storage.paths import join
+from trainer.segments import checksum
 
 FOLDER = "marks"
 
@@ -42,12 +40,9 @@ def standing(folder: str, unit: str) -> list[Mark]:
     while not found or not found[-1].last:
         path = _path(folder, unit, len(found))
         try:
-            with open_read(path) as file:
-                told, _, sha256 = file.read().partition(b"\n")
+            told = checksum.read(path)
         except MissingError:
             break
-        if hashlib.sha256(told).hexdigest().encode() != sha256:
-            raise IntegrityError(f"{path!r} is damaged; remove it and tokenize again")
         found.append(Mark.model_validate_json(told))
     return found
 
@@ -71,8 +66,7 @@ def replace(folder: str, unit: str, number: int, mark: Mark) -> None:
 
 
 def _told(mark: Mark) -> bytes:
-    told = mark.model_dump_json().encode()
-    return told + b"\n" + hashlib.sha256(told).hexdigest().encode()
+    return checksum.append(mark.model_dump_json().encode())
 
 
 def _path(folder: str, unit: str, number: int) -> str:

@@ -19,12 +19,13 @@ from storage.errors import MissingError
 from storage.http import is_http
 from storage.paths import expand, info, is_local, join, open_read
 from trainer.errors import IntegrityError, TrainerError
+from trainer.segments import checksum
 from trainer.segments.arrays import Array, ArrayFile, LocalArray, RemoteArray
 from trainer.segments.blocks import HASH_BYTES, Checked, Ints, count_blocks
 from trainer.segments.cache import BlockCache
 
 MANIFEST = "segments.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _OPEN_ARRAYS = 1024
 """Kept open at once; a process may map some 65,000 files, and a corpus has more."""
 _AGAIN = "restore it from a copy, or remove it and tokenize again"
@@ -57,12 +58,20 @@ class Segments:
 
         Raises:
             TrainerError: There is no manifest, or none that this version reads.
-            IntegrityError: A file is missing, too short or too long.
+            IntegrityError: The manifest is damaged; or a file is missing, too short or too long.
         """
         opened = cls(folder, read_manifest(folder), cache)
-        if not is_http(opened.files):  # lists nothing: there each array is checked when it is first read
-            check_files(opened.files, sizes(opened.files), opened.manifest.segments)
+        opened.check_sizes()
         return opened
+
+    def check_sizes(self) -> None:
+        """Compares every file's size with the manifest's, where the store can list them.
+
+        Raises:
+            IntegrityError: A file is missing, too short or too long.
+        """
+        if not is_http(self.files):  # lists nothing: there each array is checked when it is first read
+            check_files(self.files, sizes(self.files), self.manifest.segments)
 
     def read(self, i: int, array: str, start: int, stop: int) -> NDArray[Any]:
         """Elements [start, stop) of an array of segment `i`: `tokens`, `starts` or `mask`. A read-only view or a copy.
@@ -161,11 +170,11 @@ def read_manifest(folder: str) -> SegmentsManifest:
 
     Raises:
         TrainerError: There is no manifest, or none that this version reads.
+        IntegrityError: It is altered or cut.
     """
     path = join(folder, MANIFEST)
     try:
-        with open_read(path) as file:
-            manifest = SegmentsManifest.model_validate_json(file.read())
+        manifest = SegmentsManifest.model_validate_json(checksum.read(path))
     except MissingError as error:
         raise TrainerError(
             f"no {MANIFEST} in {folder!r}: its tokenizing has not finished; run `gristmill tokenize` again"
@@ -187,11 +196,14 @@ def beside(folder: str, name: str) -> str:
 
 
 def sizes(folder: str) -> dict[str, int]:
-    """File name -> bytes, by one listing."""
-    if is_local(folder):
-        with stores.told("list", folder), os.scandir(stores.local(folder)) as found:
-            return {file.name: file.stat().st_size for file in found if file.is_file()}
-    return {file.path.rpartition("/")[2]: file.size for file in expand(join(folder, "*"))}
+    """File name -> bytes, by one listing; nothing of a folder that is gone."""
+    try:
+        if is_local(folder):
+            with stores.told("list", folder), os.scandir(stores.local(folder)) as found:
+                return {file.name: file.stat().st_size for file in found if file.is_file()}
+        return {file.path.rpartition("/")[2]: file.size for file in expand(join(folder, "*"))}
+    except MissingError:
+        return {}
 
 
 def check_files(folder: str, found: Mapping[str, int], segments: Iterable[SegmentEntry]) -> None:

@@ -10,11 +10,11 @@ from schemas.segments import SegmentEntry, SegmentsManifest
 from storage.commit import create_exclusive, replace_atomic, sweep_temporary
 from storage.paths import exists, join
 from trainer.errors import IntegrityError, TrainerError
-from trainer.segments import marks
+from trainer.segments import checksum, marks
 from trainer.segments.chat_origin import ChatFiles
 from trainer.segments.marks import Mark
 from trainer.segments.origin import Kind, Origin, TextOrigin, sha256
-from trainer.segments.read import FORMAT_VERSION, MANIFEST, Segments, check_files, sizes
+from trainer.segments.read import FORMAT_VERSION, MANIFEST, Segments, check_files, read_manifest, sizes
 from trainer.segments.work import Job, seal_units
 from trainer.tokenizer.tokenizer import Tokenizer
 
@@ -72,7 +72,8 @@ def tokenize(
         The folder of the manifest: `folder_of_folders/<key>`.
 
     Raises:
-        IntegrityError: A shard is missing, or is not the one that its manifest names.
+        IntegrityError: A shard is missing, or is not the one that its manifest names; or the manifest of segments that
+            were finished, or a mark, is damaged.
         TrainerError: The data can't be; or a process died.
         StorageError: No room, or a store refuses.
     """
@@ -141,7 +142,7 @@ def make(
     )
     if not manifest.segments:
         raise TrainerError(f"{origin.place!r} holds no document to tokenize; give data that does")
-    replace_atomic(join(folder, MANIFEST), manifest.model_dump_json(indent=1).encode())
+    replace_atomic(join(folder, MANIFEST), checksum.append(manifest.model_dump_json(indent=1).encode()))
     for place in (folder, files, join(files, marks.FOLDER)):
         sweep_temporary(place, idle_s=_DEAD_S)
     return folder
@@ -161,8 +162,14 @@ def _encoding(origin: Origin, tokenizer: Tokenizer, segment_tokens: int) -> str:
 
 
 def _is_whole(folder: str) -> bool:
+    """Whether a finished folder's sealed files are there.
+
+    Raises:
+        IntegrityError: Its manifest is damaged: told, not made again unseen.
+    """
+    segments = Segments(folder, read_manifest(folder))
     try:
-        Segments.open(folder)
+        segments.check_sizes()
     except IntegrityError:
         return False
     return True

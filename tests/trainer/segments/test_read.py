@@ -15,7 +15,7 @@ from schemas.segments import BLOCK_BYTES
 from storage.stores import remote
 from tests.trainer.sealed import write
 from trainer.errors import IntegrityError, TrainerError
-from trainer.segments import cache
+from trainer.segments import cache, checksum
 from trainer.segments.cache import BlockCache
 from trainer.segments.library import Library
 from trainer.segments.read import Segments
@@ -154,16 +154,25 @@ def test_elements_that_are_not_there(sealed: Path) -> None:
 
 def test_no_manifest_and_wrong_ones(sealed: Path) -> None:
     manifest = sealed / "segments.json"
-    told = manifest.read_text()
-    manifest.write_text(told.replace('"format_version":2', '"format_version":3'))
-    with pytest.raises(TrainerError, match="has format 3, this version reads 2"):
+    told = checksum.read(str(manifest))
+    manifest.write_bytes(checksum.append(told.replace(b'"format_version":3', b'"format_version":4')))
+    with pytest.raises(TrainerError, match="has format 4, this version reads 3"):
         Segments.open(str(sealed))
-    manifest.write_text("{}")
+    manifest.write_bytes(checksum.append(b"{}"))
     with pytest.raises(TrainerError, match="is no manifest of segments: Field required"):
         Segments.open(str(sealed))
     manifest.unlink()
     with pytest.raises(TrainerError, match=r"no segments.json in .*run `gristmill tokenize` again"):
         Segments.open(str(sealed))
+
+
+def test_a_damaged_manifest(sealed: Path, place: Callable[[], str]) -> None:
+    manifest = sealed / "segments.json"
+    told = manifest.read_text()
+    manifest.write_text(told.replace('"documents":3', '"documents":1'))
+    folder = place()
+    with pytest.raises(IntegrityError, match=rf"'{folder}/segments.json' is damaged: it has sha256 [0-9a-f]{{64}}, "):
+        Segments.open(folder)
 
 
 def test_views_are_not_to_be_written(sealed: Path) -> None:
