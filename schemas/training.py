@@ -13,7 +13,9 @@ _UNITS = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
 def _tokens(value: Any) -> Any:
-    """`2.87T` -> 2_870_000_000_000; numbers pass."""
+    """`2.87T` -> 2_870_000_000_000; numbers pass, YAML's true and false, which are 1 and 0 to Python, do not."""
+    if isinstance(value, bool):
+        raise ValueError(f"an amount is a number, such as 5000, 5k or 2.5M, not {value!r}")
     if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?)([kMBT]?)", value)):
         return round(float(found[1]) * _UNITS[found[2]])
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from schemas.manifest import FileEntry, Manifest
+from storage import stores
 from storage.commit import Hashing
 from storage.errors import MissingError
 from storage.paths import is_local, join, open_read
@@ -28,7 +29,7 @@ class Corpus:
         folder: What `gristmill run --output` was given.
 
     Raises:
-        TrainerError: There is no manifest, it can't be read, or it names no shard.
+        TrainerError: It is no folder, there is no manifest, it can't be read, or it names no shard.
     """
 
     def __init__(self, folder: str) -> None:
@@ -97,6 +98,12 @@ class Corpus:
 
 def _manifest(folder: str) -> Manifest:
     path = join(folder, MANIFEST)
+    if is_local(folder) and stores.local(folder).is_file():
+        raise TrainerError(
+            f"{folder!r} is a file, the folder that a finished `gristmill run --output` wrote was expected; JSONL of "
+            "conversations or preferences is read as kind chat or preference (`gristmill tokenize --kind chat`, or a "
+            "recipe's source that has `kind: chat`)"
+        )
     try:
         with open_read(path) as file:
             data = file.read()

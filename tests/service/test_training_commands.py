@@ -310,6 +310,28 @@ def test_tokenize(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
     assert again.line == {**line, "folder": str(tiny.segments / folder.name)}
 
 
+def test_a_damaged_manifest_of_segments(gristmill: Gristmill, mine: str, tiny: Made, tmp_path: Path) -> None:
+    """Every command that would use it says so, until it is removed."""
+    segments, tokenizer = tmp_path / "s", tiny.output / "tokenizer"
+    shutil.copytree(tiny.segments, segments)
+    tokenize = ("tokenize", tiny.data, "--tokenizer", tokenizer, "--segments", segments)
+    train = ("train", mine, "--data", tiny.data, "--tokenizer", tokenizer, "--segments", segments)
+    line, plan = gristmill(*tokenize).line, gristmill(*train, "--dry-run").out
+    manifest = Path(line["folder"], "segments.json")
+    told = manifest.read_text()
+    manifest.write_text(told.replace('"targets": ', '"targets": 1', 1))
+    for command in (tokenize, (*train, "--dry-run"), (*train, "--output", tmp_path / "out")):
+        done = gristmill(*command)
+        assert (done.code, done.out) == (Exit.MISSING, "")
+        assert done.err.splitlines()[-1].startswith(f"gristmill: {str(manifest)!r} is damaged: it has sha256 ")
+        assert "; remove it, and the same command makes it again" in done.err
+    assert not (tmp_path / "out/metrics.jsonl").exists()
+    manifest.unlink()
+    assert gristmill(*tokenize).line == line
+    assert manifest.read_text() == told
+    assert gristmill(*train, "--dry-run").out == plan
+
+
 def test_ablate(gristmill: Gristmill, tiny: Made, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked for, and how the outcome is told."""
     asked: dict[str, Any] = {}
@@ -430,6 +452,16 @@ BAD: dict[str, tuple[str, Exit, str]] = {
     "export": ("export {out} --output {out}", Exit.USAGE, "holds no model"),
     "chat": ("chat {tiny} --base --ask {long}", Exit.USAGE, "the prompt takes "),
     "tokenize": ("tokenize {data} --tokenizer {out}.json", Exit.USAGE, "no tokenizer at "),
+    "tokenize_a_file": (
+        "tokenize {chats} --tokenizer {tiny}/tokenizer",
+        Exit.USAGE,
+        "chats.jsonl' is a file, the folder that a finished `gristmill run --output` wrote was expected; JSONL of",
+    ),
+    "train_on_a_file": (
+        "train {mine} --data {chats} --output {out}",
+        Exit.USAGE,
+        "chats.jsonl' is a file, the folder ",
+    ),
     "no_tokenizer": (
         "train {mine} --data {data} --tokenizer {chats} --output {out}",
         Exit.USAGE,

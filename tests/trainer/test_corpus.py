@@ -79,6 +79,13 @@ def test_no_manifest(tmp_path: Path) -> None:
         Corpus(str(tmp_path))
 
 
+def test_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl"
+    path.write_text("{}\n")
+    with pytest.raises(TrainerError, match=r"chats.jsonl' is a file, the folder that a finished .*--kind chat`"):
+        Corpus(str(path))
+
+
 def test_the_manifest_says_that_a_run_has_all_its_shards(curated: Path) -> None:
     """It is written behind the last shard, so a folder is read without _SUCCESS, and shards alone are not."""
     assert sorted(path.name for path in curated.iterdir()) == ["manifest.json", "shards"]

@@ -66,6 +66,9 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "rope_scaling": ("model.rope_scaling.factor=0", "r: model.rope_scaling.factor = 0: Input should be greater than 0"),
     "rope_band": ("model.rope_scaling.low_freq_factor=4", "r: model.rope_scaling = "),
     "beta": ("stages.core.loss.beta=0", "r: stages.0.loss.beta = 0: Input should be greater than 0"),
+    "a_yes": ("stages.core.tokens=true", "r: stages.0.tokens = True: Value error, an amount is a number, such as 5000"),
+    "a_no": ("stages.core.lr.warmup=no", "r: stages.0.lr.warmup = False: Value error, an amount is a number, "),
+    "a_yes_in_a_ramp": ("stages.core.batch=[[0, yes]]", "r: stages.0.batch.0.1 = True: "),
     "both_lengths": ("stages.core.passes=1", "r: stages.0 = "),
 }
 
