@@ -13,6 +13,7 @@ from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import checkpoint
 from trainer.train.checkpoint import Checkpoint
+from trainer.train.identity import see_tokenizer
 from trainer.train.ranks import device_named
 
 CHECKPOINTS, TOKENIZER = "checkpoints", "tokenizer"
@@ -50,7 +51,8 @@ def open_trained(
 
     Raises:
       TrainerError: It is none of the three; or there is no such device.
-      IntegrityError: Checkpoints are there, and none is whole.
+      IntegrityError: Checkpoints are there, and none is whole; or the run's tokenizer is not the one it was trained
+        with.
     """
     folder = Path(path).resolve()
     place = device_named(device)
@@ -61,7 +63,7 @@ def open_trained(
             decoder = _without_weights(*hf_config.read(folder / hf.CONFIG))
         return Trained(decoder, Tokenizer.load(folder), None)
     if (folder / checkpoint.MARKER).is_file():
-        found, tokenizer = checkpoint.opened(folder), folder.parents[1] / TOKENIZER
+        found, run = checkpoint.opened(folder), folder.parents[1]
     else:
         latest = checkpoint.latest(folder / CHECKPOINTS, note)
         if latest is None:
@@ -69,14 +71,15 @@ def open_trained(
                 f"{str(path)!r} holds no model: neither checkpoints/ of a run nor a Hugging Face config.json; give the "
                 "--output of `gristmill train`, or a folder that `gristmill export` made"
             )
-        found, tokenizer = latest, folder / TOKENIZER
+        found, run = latest, folder
+    see_tokenizer(run, run / TOKENIZER)
     spec = ModelSpec.model_validate(found.state["facts"][MODEL])
     assert spec.vocab_size is not None, spec
     if weights:
         decoder = _decoder(spec, spec.vocab_size, found.weights(average), place)
     else:
         decoder = _without_weights(spec, spec.vocab_size)
-    return Trained(decoder, Tokenizer.load(tokenizer), found)
+    return Trained(decoder, Tokenizer.load(run / TOKENIZER), found)
 
 
 def _decoder(spec: ModelSpec, vocab_size: int, weights: dict[str, torch.Tensor], device: torch.device) -> Decoder:

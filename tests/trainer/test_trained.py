@@ -1,12 +1,15 @@
 """Models opened: a run's output, one of its checkpoints, a Hugging Face folder, and what is none."""
 
+import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.trainer import nano
 from tests.trainer.nano import Made
 from trainer.errors import IntegrityError, TrainerError
 from trainer.model import hf
@@ -82,6 +85,72 @@ def test_the_last_sound_checkpoint_counts(tiny: Made, tmp_path: Path) -> None:
         (folder / "state.json").write_text("{}")
     with pytest.raises(IntegrityError, match="none of the 3 checkpoints in"):
         open_trained(tmp_path / "out")
+
+
+def swap_two(folder: Path) -> None:
+    """Two entries of the vocabulary."""
+    told = json.loads((folder / "tokenizer.json").read_bytes())
+    vocabulary = told["model"]["vocab"]
+    one, other = list(vocabulary)[-2:]
+    vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+    (folder / "tokenizer.json").write_text(json.dumps(told))
+
+
+def another_end(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(path.read_text().replace("<|endoftext|>", "<|reserved_0|>", 1))
+
+
+def own_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+
+
+ALTERED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "vocabulary": (
+        swap_two,
+        r"tokenizer/tokenizer\.json' has sha256 [0-9a-f]+, but '.*/run\.json' names [0-9a-f]{64}",
+    ),
+    "missing": (
+        lambda folder: (folder / "tokenizer.json").unlink(),
+        r"tokenizer\.json' is missing, but .* put it back",
+    ),
+    "folder": (shutil.rmtree, r"tokenizer/tokenizer\.json' is missing"),
+    "configuration": (another_end, r"tokenizer_config\.json' has sha256 .*: the run was trained with another"),
+    "template": (own_template, r"chat_template\.jinja' is not the run's: .*; remove it"),
+}
+
+
+@pytest.mark.parametrize("case", ALTERED)
+def test_an_altered_tokenizer(case: str, tiny: Made, tmp_path: Path) -> None:
+    """Named before weights are used or anything is tokenised."""
+    act, words = ALTERED[case]
+    copy = Made(tmp_path / "out", tiny.data, tmp_path / "segments")
+    shutil.copytree(tiny.output, copy.output)
+    act(copy.output / "tokenizer")
+    for path in (copy.output, max((copy.output / "checkpoints").iterdir())):
+        with pytest.raises(IntegrityError, match=words):
+            open_trained(path)
+        with pytest.raises(IntegrityError, match=words):
+            open_trained(path, weights=False)
+    with pytest.raises(IntegrityError, match=words):
+        copy.go(nano.spec())
+    assert not copy.segments.exists()
+    shutil.rmtree(copy.output / "tokenizer", ignore_errors=True)
+    hf.export(open_trained(tiny.output).decoder, open_trained(tiny.output).tokenizer, tmp_path / "hf")
+    (copy.output / "tokenizer").mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):  # as the error says
+        shutil.copy(tmp_path / "hf" / name, copy.output / "tokenizer" / name)
+    assert open_trained(copy.output).tokenizer.sha256 == open_trained(tiny.output).tokenizer.sha256
+
+
+def test_a_checkpoint_elsewhere(tiny: Made, tmp_path: Path) -> None:
+    """Beside a tokenizer, without run.json, by which nothing can be compared."""
+    folder = max((tiny.output / "checkpoints").iterdir())
+    shutil.copytree(folder, tmp_path / "a" / "b" / folder.name)
+    with pytest.raises(TrainerError, match="no tokenizer at"):
+        open_trained(tmp_path / "a" / "b" / folder.name)
+    shutil.copytree(tiny.output / "tokenizer", tmp_path / "a" / "tokenizer")
+    assert open_trained(tmp_path / "a" / "b" / folder.name).checkpoint is not None
 
 
 def test_what_is_no_model(tmp_path: Path, tiny: Made) -> None:

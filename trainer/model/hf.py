@@ -15,16 +15,20 @@ from torch import Tensor
 
 from schemas.training import ModelSpec
 from storage.commit import replace_atomic
-from trainer.errors import IntegrityError, TrainerError
+from trainer.errors import ForeignError, IntegrityError, TrainerError
 from trainer.model import hf_config
 from trainer.model.decoder import INIT_STD, Decoder
+from trainer.tokenizer import qwen2
+from trainer.tokenizer import tokenizer as tokens
 from trainer.tokenizer.tokenizer import Tokenizer
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+_PART = f".{WEIGHTS}.part"
 _BUFFERS = (".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq")
 """Of older files, beside the weights: worked out, not learnt."""
-
+_OUTPUT_BIAS = "model.layers.{}.self_attn.o_proj.bias"
+"""What a Llama with biases has and a qwen2 decoder has not: 0 there."""
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -55,25 +59,33 @@ _OUTER["qwen2"], _INNER["qwen2"] = _OUTER["llama"], _INNER["llama"]
 def export(decoder: Decoder, tokenizer: Tokenizer | None, folder: Path) -> None:
     """Writes a folder that `AutoModelForCausalLM.from_pretrained` reads; weights keep the dtype that they have.
 
+    A qwen2 decoder whose tokenizer would be read otherwise beside a config.json of Qwen 2 is written as the Llama with
+    biases that it also is.
+
     Args:
       decoder: On any device.
       tokenizer: Its files go with it; None: none do, and no ids of special tokens.
-      folder: Made where it is missing; these files in it are replaced, config.json last.
+      folder: Made where it is missing; a former export in it is replaced, config.json last.
 
     Raises:
-      TrainerError: The folder can't be written, or beside this family the tokenizer would be read otherwise.
+      TrainerError: The folder can't be written.
+      ForeignError: It holds anything but a former export.
     """
+    _see_free(folder)
     known = (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id) if tokenizer else (None, None, None)
     ids = dict(zip(("bos_token_id", "eos_token_id", "pad_token_id"), known, strict=True))
     held = decoder.state_dict()
-    family = decoder.spec.family
+    family = model_type = decoder.spec.family
     weights = {theirs: _joined(family, ours, held) for theirs, ours in _names(family, held).items()}
+    if family == "qwen2" and tokenizer is not None and not qwen2.is_read_as_it_is(tokenizer.json):
+        model_type, bias = "llama", decoder.norm.weight.detach()
+        weights |= {_OUTPUT_BIAS.format(n): torch.zeros_like(bias) for n in range(decoder.shape.layers)}
     dtype = str(decoder.output_weight.dtype).removeprefix("torch.")
-    config = hf_config.written(decoder.spec, decoder.shape, dtype, INIT_STD)
+    config = hf_config.written(decoder.spec, decoder.shape, dtype, INIT_STD, model_type)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if tokenizer is not None:
-            tokenizer.save(folder, family=family)
+            tokenizer.save(folder)
         (folder / CONFIG).unlink(missing_ok=True)  # killed halfway, it is no model, and not two models' halves
         _save(weights, folder)
     except (OSError, SafetensorError) as error:
@@ -103,6 +115,9 @@ def load(folder: Path) -> tuple[ModelSpec, int, dict[str, Tensor]]:
     found = {name: tensor for name, tensor in _read(folder) if not name.endswith(_BUFFERS)}
     if spec.family == "gpt2" and "wte.weight" in found:  # OpenAI's own files lack the outer name
         found = {f"transformer.{name}": tensor for name, tensor in found.items()}
+    for n in range(spec.layers):
+        if (bias := found.get(_OUTPUT_BIAS.format(n))) is not None and not bias.any():
+            del found[_OUTPUT_BIAS.format(n)]
     head = found.pop("lm_head.weight", None) if spec.tied else None
     weights: dict[str, Tensor] = {}
     for theirs, ours in _names(spec.family, expected).items():
@@ -124,9 +139,16 @@ def load(folder: Path) -> tuple[ModelSpec, int, dict[str, Tensor]]:
     return spec, vocab_size, weights
 
 
+def _see_free(folder: Path) -> None:
+    """Nothing that an export has not written is in the folder."""
+    own = {CONFIG, GENERATION, WEIGHTS, _PART, tokens.TOKENIZER, tokens.CONFIG}
+    if folder.is_dir() and (other := sorted({path.name for path in folder.iterdir()} - own)):
+        raise ForeignError(f"{str(folder)!r} holds {other[0]!r}, which no export wrote there; give another --output")
+
+
 def _save(weights: dict[str, Tensor], folder: Path) -> None:
     """The file of weights, whole or not at all."""
-    unfinished = folder / f".{WEIGHTS}.part"
+    unfinished = folder / _PART
     try:
         save_file(weights, unfinished, metadata={"format": "pt"})
         unfinished.replace(folder / WEIGHTS)

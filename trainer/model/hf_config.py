@@ -42,10 +42,10 @@ _ONLY: dict[str, dict[str, tuple[Any, ...]]] = {
         "scale_attn_by_inverse_layer_idx": (False,),
         "add_cross_attention": (False,),
     },
-    "llama": {"hidden_act": ("silu",), "attention_bias": (False,), "mlp_bias": (False,)},
+    "llama": {"hidden_act": ("silu",), "attention_bias": (False, True), "mlp_bias": (False,)},
     "qwen2": {"hidden_act": ("silu",)},
 }
-"""Keys of which a decoder has one form; absent, each of them means it."""
+"""Keys and what a decoder may have there; absent, each of them means the first."""
 
 _ROPE_KEYS = {
     "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor",
@@ -53,19 +53,24 @@ _ROPE_KEYS = {
 }  # fmt: skip
 
 
-def written(spec: ModelSpec, shape: Shape, dtype: str, init_std: float) -> dict[str, Any]:
-    """What config.json says of a decoder; `rope_theta` and `rope_scaling` in the form that every version reads."""
+def written(spec: ModelSpec, shape: Shape, dtype: str, init_std: float, model_type: str) -> dict[str, Any]:
+    """What config.json says of a decoder; `rope_theta` and `rope_scaling` in the form that every version reads.
+
+    `model_type` is the family, or for a qwen2 decoder `llama`: biases of the attention are all that sets them apart.
+    """
     ours = {
         "layers": shape.layers, "dim": shape.dim, "heads": shape.heads, "kv_heads": shape.kv_heads,
         "ffn_dim": shape.ffn_dim, "context": spec.context, "norm_eps": spec.norm_eps,
     }  # fmt: skip
-    config: dict[str, Any] = {"architectures": [_ARCHITECTURES[spec.family]], "model_type": spec.family}
-    config |= {theirs: ours[name] for name, theirs in _SIZES[spec.family].items()}
-    config |= {key: values[0] for key, values in _ONLY[spec.family].items()}
+    config: dict[str, Any] = {"architectures": [_ARCHITECTURES[model_type]], "model_type": model_type}
+    config |= {theirs: ours[name] for name, theirs in _SIZES[model_type].items()}
+    config |= {key: values[0] for key, values in _ONLY[model_type].items()}
     config |= {"vocab_size": shape.vocab_size, "tie_word_embeddings": shape.tied, "initializer_range": init_std}
     if shape.family.learned_positions:
         return config | {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "dtype": dtype}
-    if spec.family == "qwen2":
+    if model_type == "llama":
+        config["attention_bias"] = shape.family.qkv_bias
+    if model_type == "qwen2":
         config |= {"use_sliding_window": False, "sliding_window": None, "max_window_layers": shape.layers}
     scaling = spec.rope_scaling and {
         "rope_type": "llama3",
@@ -78,26 +83,27 @@ def written(spec: ModelSpec, shape: Shape, dtype: str, init_std: float) -> dict[
 
 
 def read(path: Path) -> tuple[ModelSpec, int]:
-    """The shape that a config.json describes, and rows of its embedding.
+    """The shape that a config.json describes, and rows of its embedding. Llama's with biases is a qwen2 decoder's.
 
     Raises:
       TrainerError: It describes what a decoder can't be.
       IntegrityError: There is none, it is no JSON, or a size is missing.
     """
     config = read_json(path)
-    family = config.get("model_type")
-    if family not in _SIZES:
-        raise TrainerError(f"{str(path)!r}: model_type is {family!r}, a decoder is one of {sorted(_SIZES)}")
-    for key, values in _ONLY[family].items():
+    model_type = config.get("model_type")
+    if model_type not in _SIZES:
+        raise TrainerError(f"{str(path)!r}: model_type is {model_type!r}, a decoder is one of {sorted(_SIZES)}")
+    for key, values in _ONLY[model_type].items():
         if key in config and config[key] not in values:
-            raise _unfit(path, key, config[key], f"a {family} decoder has {values[0]!r}")
+            raise _unfit(path, key, config[key], f"a {model_type} decoder has {values[0]!r}")
     if config.get("quantization_config"):
         raise _unfit(path, "quantization_config", config["quantization_config"], "weights are read unquantised")
-    present = _ABSENT[family] | config
-    wanted = (*_SIZES[family].values(), "vocab_size")
+    present = _ABSENT[model_type] | config
+    wanted = (*_SIZES[model_type].values(), "vocab_size")
     if missing := [key for key in wanted if key not in present]:
         raise IntegrityError(f"{str(path)!r} says nothing of {missing}; fetch the model again")
-    own: dict[str, Any] = {name: present[theirs] for name, theirs in _SIZES[family].items()}
+    own: dict[str, Any] = {name: present[theirs] for name, theirs in _SIZES[model_type].items()}
+    family = "qwen2" if model_type == "llama" and config.get("attention_bias") else model_type
     own |= {"family": family, "tied": present["tie_word_embeddings"], "vocab_size": present["vocab_size"]}
     if family != "gpt2":
         _refuse_other_attention(path, config)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from trainer.tokenizer.bpe import CUTS
+from trainer.tokenizer.special import EOS
 
 
 def is_read_as_it_is(tokenizer_json: bytes) -> bool:
@@ -20,6 +21,7 @@ def is_read_as_it_is(tokenizer_json: bytes) -> bool:
         and not any(model.get(key) for key in ("continuing_subword_prefix", "end_of_word_suffix"))
         and _kinds(told["normalizer"]) == ["NFC"]
         and _kinds(told["pre_tokenizer"]) == [CUTS, "ByteLevel"]
+        and EOS in {token["content"] for token in told["added_tokens"]}  # which would be added otherwise
     )
 
 

@@ -25,7 +25,6 @@ from tokenizers import Tokenizer as Backend
 from storage.errors import MissingError
 from storage.paths import join, open_read
 from trainer.errors import TrainerError
-from trainer.tokenizer import qwen2
 from trainer.tokenizer.special import KNOWN_EOS, PAD, TURN_ENDS, chatml
 
 Ids = NDArray[np.uint16] | NDArray[np.uint32]
@@ -161,28 +160,23 @@ class Tokenizer:
         """Every id and how the vocabulary writes it."""
         return {number: token for token, number in self._plain.get_vocab(with_added_tokens=True).items()}
 
-    def save(self, folder: Path, *, family: str = "") -> None:
-        """Writes tokenizer.json and tokenizer_config.json, so that `AutoTokenizer` reads the same from the folder.
-
-        Args:
-          folder: exists, or is made.
-          family: `model_type` of a config.json that stands or will stand beside it.
-
-        Raises:
-          TrainerError: beside a config.json of that family transformers would read other ids.
-        """
-        if family == "qwen2" and not qwen2.is_read_as_it_is(self.json):
-            raise TrainerError(
-                f"{self.where!r} can't be exported with a qwen2 model: beside such a config.json transformers 5 cuts "
-                "text as Qwen 2 does, whatever tokenizer.json says; train with a tokenizer of ours or of Qwen 2"
-            )
+    @property
+    def config(self) -> bytes:
+        """tokenizer_config.json: special tokens by their roles, and the chat template."""
         config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
-        config |= self.names
+        config |= {role: self.names[role] for role in ROLES if role in self.names}
         if self.chat_template:
             config["chat_template"] = self.chat_template
+        return (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
+
+    def save(self, folder: Path) -> None:
+        """Writes tokenizer.json and tokenizer_config.json, so that `AutoTokenizer` reads the same from the folder.
+
+        Beside a config.json of Qwen 2 it may read otherwise: `qwen2.is_read_as_it_is`.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / TOKENIZER).write_bytes(self.json)
-        (folder / CONFIG).write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        (folder / CONFIG).write_bytes(self.config)
 
     @property
     def unknown_id(self) -> int | None:

@@ -10,6 +10,7 @@ as soon as a checkpoint stands in it or behind it.
 """
 
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
@@ -23,7 +24,9 @@ import torch
 
 from schemas.training import TrainingSpec
 from storage.commit import replace_atomic
-from trainer.errors import ForeignError
+from trainer.errors import ForeignError, IntegrityError
+from trainer.tokenizer import tokenizer as files
+from trainer.tokenizer.tokenizer import Tokenizer
 
 RUN, PLANS, SUCCESS = "run.json", "plan", "_SUCCESS"
 _FREE = {
@@ -63,8 +66,8 @@ class Identity:
     spec: TrainingSpec
     start: str
     """What the weights were at the start: a checkpoint or a folder; empty for fresh ones."""
-    tokenizer: str = ""
-    """sha256 of its tokenizer.json; empty where it is not made yet."""
+    tokenizer: Tokenizer | None = None
+    """None where it is not made yet."""
 
     def take(self, output: Path, owned: tuple[str, ...], fresh: bool) -> None:
         """Makes a folder this run's before its tokenizer and segments are known, or sees that it may be.
@@ -76,6 +79,7 @@ class Identity:
 
         Raises:
           ForeignError: It holds another run, or files that no training left; names what differs, or the file.
+          IntegrityError: run.json is damaged.
         """
         told = _read(output)
         if told is None and (found := [name for name in owned if (output / name).exists()]):
@@ -152,7 +156,8 @@ class Identity:
         stages = [stage.model_dump(mode="json", by_alias=True, exclude={"gate"}) for stage in self.spec.stages]
         told = {"recipe": {**recipe, "stages": stages}, "start": self.start}
         if self.tokenizer:
-            told["tokenizer"] = self.tokenizer
+            told["tokenizer"] = self.tokenizer.sha256
+            told["tokenizer_config"] = hashlib.sha256(self.tokenizer.config).hexdigest()
         return told
 
     def _changes(self, told: Mapping[str, Any], output: Path, step: int) -> list[Change]:
@@ -185,6 +190,35 @@ class Identity:
         replace_atomic(str(output / RUN), json.dumps(told, indent=1, ensure_ascii=False).encode())
 
 
+def see_tokenizer(output: Path, folder: Path) -> None:
+    """Sees that a run's tokenizer is still the one that run.json names. Where there is no run.json, none is named.
+
+    Args:
+      output: The run's folder.
+      folder: Its tokenizer's, within.
+
+    Raises:
+      IntegrityError: A file is missing, is another, or came later; or run.json is damaged.
+      ForeignError: No training wrote run.json.
+    """
+    told = _read(output)
+    if told is None or "tokenizer" not in told["decisive"] or not (told["begun"] or folder.exists()):
+        return
+    named = {files.TOKENIZER: "tokenizer", files.CONFIG: "tokenizer_config", files.TEMPLATE: ""}
+    for name, key in named.items():
+        path, wanted = folder / name, told["decisive"].get(key)
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        if found == wanted:
+            continue
+        if wanted is None:
+            raise IntegrityError(f"{str(path)!r} is not the run's: what it says would count; remove it")
+        what = f"has sha256 {found}" if found else "is missing"
+        raise IntegrityError(
+            f"{str(path)!r} {what}, but {str(output / RUN)!r} names {wanted}: the run was trained with another; put "
+            "it back from a copy of the run or an export of it"
+        )
+
+
 def clear(output: Path, owned: tuple[str, ...]) -> None:
     """Deletes what a run has left in its output, and nothing else there; run.json last."""
     for name in sorted(owned, key=lambda name: name == RUN):
@@ -200,17 +234,21 @@ def _read(output: Path) -> dict[str, Any] | None:
 
     Raises:
       ForeignError: No training wrote it.
+      IntegrityError: It is no JSON, so nobody can tell who did.
     """
     path = output / RUN
     if not path.exists():
         return None
     try:
         told = json.loads(path.read_bytes())
-        kinds = {"begun": bool, "decisive": dict, "segments": dict, "changes": list}
-        if all(isinstance(told[key], kind) for key, kind in kinds.items()):
-            return dict(told)
-    except (ValueError, KeyError, TypeError):
-        pass  # what else stands there: a curation's
+    except ValueError as error:
+        raise IntegrityError(
+            f"{str(path)!r} is no JSON: {error}; it may be a damaged file of a run: put it back from a copy, or start "
+            "anew with another --output, or here once the folder is removed by hand"
+        ) from error
+    kinds = {"begun": bool, "decisive": dict, "segments": dict, "changes": list}
+    if isinstance(told, dict) and all(isinstance(told.get(key), kind) for key, kind in kinds.items()):
+        return told
     raise ForeignError(f"no training wrote {str(path)!r}: the folder is another command's; give another --output")
 
 

@@ -26,7 +26,6 @@ from trainer.materials import Materials
 from trainer.model.decoder import Decoder
 from trainer.model.devices import peak_flops
 from trainer.segments.tokenize import Progress
-from trainer.tokenizer.qwen2 import is_read_as_it_is
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import checkpoint, stages
 from trainer.train.board import Board
@@ -97,9 +96,7 @@ def train(
         ids = given.largest_id + 1 if given else spec.tokenizer.vocab_size
         assert spec.model is not None
         micro_rows(spec.model, stages.vocab_size(spec.model, ids), spec, ranks)  # refused before there is a folder
-        identity = Identity(
-            recipe=name, spec=spec, start=origin(start, options.init), tokenizer=given.sha256 if given else ""
-        )
+        identity = Identity(recipe=name, spec=spec, start=origin(start, options.init), tokenizer=given)
         if ranks.first:
             output.mkdir(parents=True, exist_ok=True)
             stack.enter_context(Lock(str(output / "lock")))
@@ -108,7 +105,7 @@ def train(
         found = checkpoint.latest(output / CHECKPOINTS, watcher.note) if ranks.first else None
         state = ranks.share_object(found.state if found else None)
         now = prepared(spec, data, output, given, options.segments, ranks, watcher.tokenized)
-        identity = dataclasses.replace(identity, tokenizer=now.tokenizer.sha256)
+        identity = dataclasses.replace(identity, tokenizer=now.tokenizer)
         at = state["progress"]["stage"] if state else -1
         keys = ranks.share_object(identity.segments(output, at, now.keys) if ranks.first else None)
         made = materials.by_stage(keys, now, options.segments)
@@ -152,8 +149,6 @@ class _Run:
         sources = {stage.name: stages.source(stage, self.spec, self.made[stage.name], plans) for stage in left}
         self.gates = Gates(self.spec, self.made, self.tokenizer, self.ranks, self.watcher.note)
         self.training = Training(self._decoder(state), self.spec.optimizer)
-        if self._model.spec.family == "qwen2" and not is_read_as_it_is(self.tokenizer.json) and self.ranks.first:
-            self.watcher.note("`gristmill export` will refuse this run: no qwen2 model goes with such a tokenizer")
         self._restore(state, found)
         if self.ranks.first:
             keys = {name: made.keys for name, made in self.made.items()}

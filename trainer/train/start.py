@@ -13,6 +13,7 @@ from trainer.model.shape import Shape
 from trainer.segments.tokenize import Progress
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import checkpoint, stages
+from trainer.train.identity import see_tokenizer
 from trainer.train.ranks import Ranks
 from trainer.trained import TOKENIZER, Trained
 
@@ -94,10 +95,16 @@ def prepared(
     ranks: Ranks,
     progress: Callable[[Progress], None],
 ) -> Materials:
-    """The tokenizer in the output, and the segments; made by the first rank, then opened by all."""
+    """The tokenizer in the output, and the segments; made by the first rank, then opened by all.
+
+    Raises:
+      TrainerError: The data or its tokenizer don't fit.
+      IntegrityError: A file of the data or of the run's own tokenizer is damaged.
+    """
     folder = output / TOKENIZER
     with ranks.while_first_works():
         if ranks.first:
+            see_tokenizer(output, folder)
             own = materials.kept_tokenizer(folder, lambda: given or materials.trained_tokenizer(spec, data))
             materials.gather(spec, data, own, segments, progress)
     return materials.gather(spec, data, Tokenizer.load(folder), segments)
@@ -122,8 +129,8 @@ def _check_shape(spec: TrainingSpec, start: Trained) -> None:
     own = start.decoder.shape
     wanted = Shape.of(spec.model, spec.model.vocab_size or own.vocab_size)
     sizes = ("layers", "dim", "heads", "kv_heads", "ffn_dim", "vocab_size", "tied")
-    pairs = {key: (getattr(wanted, key), getattr(own, key)) for key in sizes}
-    pairs["family"] = spec.model.family, start.decoder.spec.family
+    pairs = {"family": (spec.model.family, start.decoder.spec.family)}
+    pairs |= {key: (getattr(wanted, key), getattr(own, key)) for key in sizes}
     for key, (ours, theirs) in pairs.items():
         if ours != theirs:
             raise TrainerError(

@@ -20,9 +20,9 @@ SPECS = {
 }  # fmt: skip
 
 
-def randomised(name: str, dtype: torch.dtype = torch.float64, seed: int = 0) -> Decoder:
+def randomised(name: str, dtype: torch.dtype = torch.float64, seed: int = 0, vocab: int = VOCAB) -> Decoder:
     """A decoder of SPECS whose logits have a standard deviation over 1."""
-    decoder = Decoder(SPECS[name], VOCAB).to(dtype)
+    decoder = Decoder(SPECS[name], vocab).to(dtype)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter_name, parameter in decoder.named_parameters():

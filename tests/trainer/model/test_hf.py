@@ -1,6 +1,7 @@
 """Held to transformers: logits, gradients, files both ways, and what is refused."""
 
 import json
+import shutil
 import types
 import warnings
 from pathlib import Path
@@ -17,8 +18,8 @@ from transformers.models.qwen2 import modeling_qwen2
 
 from schemas.training import ModelSpec, RopeScaling, TokenizerSpec
 from tests.trainer.model.randomised import SPECS, VOCAB, randomised, tokens
-from tests.trainer.tokenizer.lookalikes import MAKERS, NAMES
-from trainer.errors import IntegrityError, TrainerError
+from tests.trainer.tokenizer.lookalikes import MAKERS, NAMES, TRICKY, load
+from trainer.errors import ForeignError, IntegrityError, TrainerError
 from trainer.model import hf
 from trainer.model.cross_entropy import cross_entropy
 from trainer.model.decoder import Decoder
@@ -276,6 +277,34 @@ def test_transformers_stops_at_the_end_of_a_turn(name: str, turn_end: str, tmp_p
     assert (again.tokenizer.eos_id, again.tokenizer.end_ids) == (tokenizer.eos_id, tokenizer.end_ids)
 
 
+@pytest.mark.parametrize(
+    ("kind", "model_type"), [("ours", "qwen2"), ("qwen2", "qwen2"), ("llama3", "llama"), ("gemma", "llama")]
+)
+def test_a_qwen2_model_goes_with_any_tokenizer(kind: str, model_type: str, tmp_path: Path) -> None:
+    """Where transformers would put Qwen 2's cuts in place of the tokenizer's own, the model is a Llama with biases."""
+    tokenizer = load(tmp_path / "given", kind)
+    ours = randomised("qwen2", torch.float32, vocab=tokenizer.largest_id + 1)
+    hf.export(ours, tokenizer, tmp_path / "hf")
+    theirs, reads = opened(tmp_path / "hf", torch.float32), transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    assert theirs.config.model_type == model_type
+    texts = [*TRICKY, *tokenizer.special, "12345", "<|endoftext|>"]
+    assert [reads(text)["input_ids"] for text in texts] == [tokenizer.encode(text) for text in texts]
+    ids = torch.tensor([tokenizer.encode("".join(TRICKY[:8]))[:LENGTH]])
+    with torch.no_grad():
+        logits, expected = ours.logits(ours(ids)), theirs(ids).logits
+    assert (logits - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+    again = open_trained(tmp_path / "hf")
+    assert (again.decoder.spec.family, again.tokenizer.sha256) == ("qwen2", tokenizer.sha256)
+    assert all(torch.equal(tensor, ours.state_dict()[name]) for name, tensor in again.decoder.state_dict().items())
+
+
+def test_a_llama_with_a_bias_behind_its_attention_is_no_decoder(tmp_path: Path) -> None:
+    hugging_face("llama", attention_bias=True).save_pretrained(tmp_path)
+    with pytest.raises(TrainerError, match=r"o_proj\.bias'\], for which a qwen2 decoder has no place"):
+        hf.load(tmp_path)
+
+
 def test_a_tokenizer_without_turns_gives_a_single_end(tmp_path: Path) -> None:
     bare = MAKERS["llama3"]().replace(b"<|eot_id|>", b"<|other|>")
     tokenizer = Tokenizer(bare, {"eos_token": "<|end_of_text|>"})
@@ -302,7 +331,6 @@ SLIDING = {"layer_types": None, "use_sliding_window": True, "sliding_window": 8,
     [
         ("qwen2", SLIDING, "use_sliding_window is True"),
         ("llama", {"model_type": "mamba"}, "model_type is 'mamba'"),
-        ("llama", {"attention_bias": True}, "attention_bias is True"),
         ("llama", {"mlp_bias": True}, "mlp_bias is True"),
         ("llama", {"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ("llama", {"head_dim": 16}, "head_dim is 16"),
@@ -420,6 +448,23 @@ def test_tensors_without_a_place_pickles_and_other_heads_are_refused(tmp_path: P
     save_file(held | {"lm_head.weight": torch.zeros(VOCAB, 32)}, tied / hf.WEIGHTS)
     with pytest.raises(TrainerError, match="lm_head"):
         hf.load(tied)
+
+
+def test_a_former_export_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+    folder, tokenizer = tmp_path / "hf", load(tmp_path / "given", "ours")
+    for name in ("gpt2", "qwen2"):
+        folder.mkdir(exist_ok=True)
+        (folder / f".{hf.WEIGHTS}.part").write_bytes(b"of an export that was killed")
+        hf.export(randomised(name, torch.float32, vocab=tokenizer.largest_id + 1), tokenizer, folder)
+        assert open_trained(folder).decoder.spec.family == name
+    for other in ("README.md", "checkpoints"):
+        taken = tmp_path / other
+        shutil.copytree(folder, taken)
+        (taken / other).mkdir()
+        before = {path.name: path.stat().st_mtime_ns for path in taken.iterdir()}
+        with pytest.raises(ForeignError, match=f"holds '{other}', which no export wrote there; give another --output"):
+            hf.export(randomised("llama"), None, taken)
+        assert {path.name: path.stat().st_mtime_ns for path in taken.iterdir()} == before
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import xxhash
 from schemas.training import TrainingSpec
 from tests.trainer import nano
 from tests.trainer.nano import Made, Watch, changed, losses, spec
-from trainer.errors import ForeignError, TrainingFailedError
+from trainer.errors import ForeignError, IntegrityError, TrainingFailedError
 from trainer.segments.read import Segments
 from trainer.train.metrics import Row
 
@@ -210,6 +210,26 @@ def test_what_makes_another_run_is_refused(fresh: Made) -> None:
         with pytest.raises(ForeignError, match=words + r".*give another --output, or --fresh to start anew there"):
             fresh.go(make())
     assert {path: path.stat().st_mtime_ns for path in fresh.output.rglob("*") if path.name != "lock"} == before
+
+
+@pytest.mark.parametrize("fresh_start", [False, True])
+def test_a_damaged_run_json_is_told_from_anothers(tiny: Made, tmp_path: Path, fresh_start: bool) -> None:
+    """A run's own may be restored; that of another command is left alone."""
+    shutil.copytree(tiny.output, tmp_path / "out")
+    made, path = Made(tmp_path / "out", tiny.data, tiny.segments), tmp_path / "out" / "run.json"
+    whole = path.read_bytes()
+    for damaged in (whole[:500], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(IntegrityError, match=r"run\.json' is no JSON: .* a damaged file of a run: put it back"):
+            made.go(spec(), fresh=fresh_start)
+        assert path.read_bytes() == damaged
+    for other in (b"[]", b'{"decisive": {}}'):
+        path.write_bytes(other)
+        with pytest.raises(ForeignError, match=r"no training wrote '.*/run\.json': the folder is another command's"):
+            made.go(spec(), fresh=fresh_start)
+    path.write_bytes(whole)
+    assert made.go(spec()) is True
+    assert made.rows == tiny.rows
 
 
 def test_a_finished_run_takes_no_other_rate(tiny: Made) -> None:
