@@ -252,6 +252,39 @@ def test_chat(gristmill: Gristmill, tiny: Made, monkeypatch: pytest.MonkeyPatch)
     assert (asked.code, asked.out.count("\n") >= 1) == (Exit.OK, True)
 
 
+def test_bytes_that_are_no_text_are_asked_as_replacements(
+    gristmill: Gristmill, tiny: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the command line, in a system prompt and in a pipe, whatever the locale does with them."""
+    heard: list[str] = []
+    monkeypatch.setattr("trainer.speak.Speaker.goes_on", lambda self, text: heard.append(text) or iter(["said"]))
+    bad, whole = "a\udcff\udcfeb", "a\ufffd\ufffdb"
+    assert gristmill("chat", tiny.output, "--base", "--ask", bad).out == "said\n"
+    for errors in ("strict", "surrogateescape"):
+        piped = io.TextIOWrapper(io.BytesIO(b"a\xff\xfeb\nnext\n"), encoding="utf-8", errors=errors)
+        monkeypatch.setattr("sys.stdin", piped)
+        assert gristmill("chat", tiny.output, "--base").out == "said\nsaid\n"
+    assert heard == [whole, whole, "next", whole, "next"]
+    monkeypatch.undo()
+    done = gristmill("chat", tiny.output, "--system", bad, "--ask", bad, "--ask", "b", "--max-tokens", 2)
+    assert done.code == Exit.OK
+
+
+def test_export_replaces_a_former_one_alone(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert gristmill("export", tiny.output, "--output", tmp_path / "hf").code == Exit.OK
+    for folder, found in (
+        (tiny.data, "manifest.json"),
+        (tiny.output, "_SUCCESS"),
+        (tiny.output / "tokenizer", "tokenizer.json"),
+    ):
+        before = sorted(path.name for path in folder.iterdir())
+        done = gristmill("export", tiny.output, "--output", folder)
+        assert (done.code, done.err.count("\n")) == (Exit.FOREIGN, 1)
+        assert f"{str(folder)!r} holds {found!r}" in done.err
+        assert sorted(path.name for path in folder.iterdir()) == before
+
+
 def test_what_a_model_says_steers_no_terminal(
     gristmill: Gristmill, tiny: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,6 +437,11 @@ BAD: dict[str, tuple[str, Exit, str]] = {
         Exit.USAGE,
         "model.layers is 2 in the recipe, the model to start from has 1",
     ),
+    "family": (
+        "train {mine} --init {tiny} --set model.family=gpt2 --data {data} --output {out}",
+        Exit.USAGE,
+        "model.family is 'gpt2' in the recipe, the model to start from has 'llama'",
+    ),
     "caps": (
         "train {mine} --data {data} --output {out} --set stages.first.tokens=9M",
         Exit.USAGE,
@@ -442,12 +480,13 @@ BAD: dict[str, tuple[str, Exit, str]] = {
     ),
     "eval": ("eval {data} --texts {chats}", Exit.USAGE, "holds no model"),
     "eval_texts": ("eval {tiny} --texts {chats}", Exit.USAGE, "chats.jsonl:1: 'text' is None, words were expected"),
+    "eval_half": ("eval {tiny} --texts {half}", Exit.USAGE, "half.jsonl:2: half a surrogate pair, which is no text"),
     "eval_nothing": ("eval {tiny}", Exit.USAGE, "there is nothing to evaluate on; give --texts FILE"),
     "eval_needle": ("eval {tiny} --needle 32 --sums 1", Exit.USAGE, "read texts, and there are none; give --texts"),
     "eval_context": (
         "eval {tiny} --texts {chats} --needle 33",
         Exit.USAGE,
-        "--needle 33 can't be: a needle takes ",
+        "--needle 33 can't be: give a length from ",
     ),
     "export": ("export {out} --output {out}", Exit.USAGE, "holds no model"),
     "chat": ("chat {tiny} --base --ask {long}", Exit.USAGE, "the prompt takes "),
@@ -480,12 +519,13 @@ BAD: dict[str, tuple[str, Exit, str]] = {
 def test_told_in_a_line(gristmill: Gristmill, mine: str, tiny: Made, tmp_path: Path, case: str) -> None:
     command, code, words = BAD[case]
     (tmp_path / "chats.jsonl").write_text('{"messages": [{"role": "user", "content": "Hello?"}]}\n')
+    (tmp_path / "half.jsonl").write_text('{"text": "\\ud83d\\ude00"}\n{"text": "\\ud83d"}\n')
     shutil.copytree(tiny.data, tmp_path / "damaged")
     shard = next((tmp_path / "damaged/shards").iterdir())
     shard.write_bytes(shard.read_bytes()[:-1])
     places = {
         "mine": mine, "data": tiny.data, "tiny": tiny.output, "out": tmp_path / "out", "long": "water" * 99,
-        "chats": tmp_path / "chats.jsonl", "damaged": tmp_path / "damaged",
+        "chats": tmp_path / "chats.jsonl", "damaged": tmp_path / "damaged", "half": tmp_path / "half.jsonl",
     }  # fmt: skip
     args = command.format(**places).split()
     if args[0] == "train" and "--segments" not in args:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.segments import SegmentsManifest
-from trainer.segments import checksum
+from trainer import checksum
 from trainer.segments.read import MANIFEST
 from trainer.segments.seal import Documents, seal
 

@@ -1,5 +1,6 @@
 """Texts and questions to evaluate on: JSONL, and the shards of a curated folder."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,7 +9,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from storage.paths import exists, join
-from trainer.chat.jsonl import rows
+from trainer.chat.jsonl import Row, rows
 from trainer.corpus import MANIFEST, Corpus
 from trainer.errors import TrainerError
 from trainer.evaluate.bits_per_byte import Text
@@ -30,7 +31,7 @@ def texts(path: str, held_out: float = 1.0) -> Iterator[Text]:
     if exists(join(path, MANIFEST)):
         yield from _documents(Corpus(path), held_out)
         return
-    for row in rows(path):
+    for row in _rows(path):
         yield _text(row.value, row.where)
 
 
@@ -62,7 +63,7 @@ def questions(path: str) -> list[Question]:
       TrainerError: A line that is none; it says where.
     """
     found = []
-    for row in rows(path):
+    for row in _rows(path):
         line = row.value
         question, choices, answer = line.get("question"), line.get("choices"), line.get("answer")
         if not (isinstance(question, str) and isinstance(choices, list) and type(answer) is int):
@@ -74,6 +75,16 @@ def questions(path: str) -> list[Question]:
         except TrainerError as error:
             raise TrainerError(f"{row.where}: {error}") from error
     return found
+
+
+def _rows(path: str) -> Iterator[Row]:
+    """Every line's object; half a surrogate pair, which JSON can write and UTF-8 can't, is an error."""
+    for row in rows(path):
+        try:
+            json.dumps(row.value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise TrainerError(f"{row.where}: half a surrogate pair, which is no text: {error}") from error
+        yield row
 
 
 def _host(url: str) -> str:

@@ -27,9 +27,9 @@ import torch
 
 from schemas.segments import SegmentsManifest
 from schemas.training import SourceSpec, StageSpec
+from trainer import checksum
 from trainer.loader.source import PlanSource
 from trainer.plan.chain import Plan
-from trainer.segments import checksum
 from trainer.segments.library import Library
 from trainer.segments.read import MANIFEST, Segments
 from trainer.segments.seal import Documents, seal

@@ -84,10 +84,10 @@ def export(decoder: Decoder, tokenizer: Tokenizer | None, folder: Path) -> None:
     config = hf_config.written(decoder.spec, decoder.shape, dtype, INIT_STD, model_type)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if tokenizer is not None:
-            tokenizer.save(folder)
         (folder / CONFIG).unlink(missing_ok=True)  # killed halfway, it is no model, and not two models' halves
         _save(weights, folder)
+        if tokenizer is not None:
+            tokenizer.save(folder)
     except (OSError, SafetensorError) as error:
         raise TrainerError(
             f"no model can be written to {str(folder)!r}: {error}; make room, or give another"
@@ -140,9 +140,10 @@ def load(folder: Path) -> tuple[ModelSpec, int, dict[str, Tensor]]:
 
 
 def _see_free(folder: Path) -> None:
-    """Nothing that an export has not written is in the folder."""
-    own = {CONFIG, GENERATION, WEIGHTS, _PART, tokens.TOKENIZER, tokens.CONFIG}
-    if folder.is_dir() and (other := sorted({path.name for path in folder.iterdir()} - own)):
+    """Nothing that an export has not written is in the folder; a tokenizer without a model is none's."""
+    model = {CONFIG, GENERATION, WEIGHTS, _PART}
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if other := sorted(found - model - ({tokens.TOKENIZER, tokens.CONFIG} if found & model else set())):
         raise ForeignError(f"{str(folder)!r} holds {other[0]!r}, which no export wrote there; give another --output")
 
 

@@ -17,11 +17,11 @@ import pyarrow as pa
 
 from schemas.segments import SegmentsManifest
 from schemas.training import SourceSpec, StageSpec
+from trainer import checksum
 from trainer.batch import Source
 from trainer.loader.late_bench import served
 from trainer.loader.source import PlanSource
 from trainer.plan.pairs import PairPlan
-from trainer.segments import checksum
 from trainer.segments.library import Library
 from trainer.segments.read import MANIFEST, Segments
 from trainer.segments.seal import Documents, seal

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from schemas.segments import BLOCK_BYTES, ArrayEntry, SegmentsManifest
 from schemas.training import SourceSpec, StageSpec
+from trainer import checksum
 from trainer.plan.chain import Plan
-from trainer.segments import checksum
 from trainer.segments.arrays import Array
 from trainer.segments.blocks import Ints, count_blocks, touched
 from trainer.segments.library import Library

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from storage.commit import Committed, replace_atomic, sha256_file, write_hashed
 from storage.errors import MissingError
 from storage.paths import remove
+from trainer import checksum
+from trainer.errors import IntegrityError
 from trainer.plan.draw import Cursor
 
 ROWS = pa.schema([("segment", pa.list_(pa.int32())), ("start", pa.list_(pa.int64())), ("length", pa.list_(pa.int32()))])
@@ -156,20 +158,16 @@ def commit(window: Window, plan: str, folder: Path) -> Window:
         "rows": dataclasses.asdict(rows),
         "steps": dataclasses.asdict(steps),
     }
-    text = json.dumps(body, sort_keys=True)
-    replace_atomic(str(_marker(folder, window.number)), f"{text}\n{_sha256(text)}\n".encode())
+    replace_atomic(_marker(folder, window.number), checksum.append(json.dumps(body, sort_keys=True).encode()))
     return dataclasses.replace(window, rows=_mapped(folder, rows), steps=_mapped(folder, steps))
 
 
 def read_marker(folder: Path, number: int) -> Marker | None:
     """A window's marker; None where there is none that is sound."""
     try:
-        text, _, digest = _marker(folder, number).read_text().partition("\n")
-    except (FileNotFoundError, UnicodeDecodeError):
+        body = json.loads(checksum.read(_marker(folder, number)))
+    except (MissingError, IntegrityError):
         return None
-    if digest.strip() != _sha256(text):
-        return None
-    body = json.loads(text)
     counts = body["counts"]
     counts["sources"] = {name: SourceCounts(**found) for name, found in counts["sources"].items()}
     body["counts"] = WindowCounts(**counts)
@@ -198,12 +196,8 @@ def load(folder: Path, number: int, marker: Marker) -> Window | None:
     )
 
 
-def _marker(folder: Path, number: int) -> Path:
-    return folder / f"{number:05}.json"
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _marker(folder: Path, number: int) -> str:
+    return str(folder / f"{number:05}.json")
 
 
 def _written(folder: Path, name: str, table: pa.Table) -> Committed:

@@ -6,7 +6,7 @@ from schemas.segments import SegmentEntry
 from storage.commit import create_exclusive, replace_atomic
 from storage.errors import MissingError
 from storage.paths import join
-from trainer.segments import checksum
+from trainer import checksum
 
 FOLDER = "marks"
 

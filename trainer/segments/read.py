@@ -18,8 +18,8 @@ from storage import stores
 from storage.errors import MissingError
 from storage.http import is_http
 from storage.paths import expand, info, is_local, join, open_read
+from trainer import checksum
 from trainer.errors import IntegrityError, TrainerError
-from trainer.segments import checksum
 from trainer.segments.arrays import Array, ArrayFile, LocalArray, RemoteArray
 from trainer.segments.blocks import HASH_BYTES, Checked, Ints, count_blocks
 from trainer.segments.cache import BlockCache

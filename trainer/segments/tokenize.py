@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from schemas.segments import SegmentEntry, SegmentsManifest
 from storage.commit import create_exclusive, replace_atomic, sweep_temporary
 from storage.paths import exists, join
+from trainer import checksum
 from trainer.errors import IntegrityError, TrainerError
-from trainer.segments import checksum, marks
+from trainer.segments import marks
 from trainer.segments.chat_origin import ChatFiles
 from trainer.segments.marks import Mark
 from trainer.segments.origin import Kind, Origin, TextOrigin, sha256

@@ -14,8 +14,9 @@ import pytest
 from schemas.segments import BLOCK_BYTES
 from storage.stores import remote
 from tests.trainer.sealed import write
+from trainer import checksum
 from trainer.errors import IntegrityError, TrainerError
-from trainer.segments import cache, checksum
+from trainer.segments import cache
 from trainer.segments.cache import BlockCache
 from trainer.segments.library import Library
 from trainer.segments.read import Segments

@@ -1,4 +1,4 @@
-"""Small files whose last line is the sha256 of what stands before it, such as marks and manifests of segments."""
+"""Small files whose last line is the sha256 of what stands before it: manifests and marks of segments, plan markers."""
 
 import hashlib
 
