@@ -1,6 +1,8 @@
 """`gristmill chat`: talk to a trained model."""
 
 import argparse
+import io
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -17,6 +19,7 @@ from service.weights import add_weights, opened
 if TYPE_CHECKING:
     from trainer.speak import Piece  # torch is an extra
 
+_LONE = re.compile("[\ud800-\udfff]")
 EPILOG = """\
 examples:
   gristmill chat model                              a conversation on the terminal; an empty line or Ctrl-D ends it
@@ -59,8 +62,8 @@ def main(args: argparse.Namespace) -> int:
         seed=args.seed,
         max_tokens=args.max_tokens,
     )
-    said: list[Message] = [Message(role="system", content=args.system)] if args.system else []
-    for question in args.ask or _asked():
+    said: list[Message] = [Message(role="system", content=_readable(args.system))] if args.system else []
+    for question in map(_readable, args.ask or _asked()):
         if args.base:
             _write(speaker.goes_on(question), sys.stdout)
             continue
@@ -70,8 +73,15 @@ def main(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _readable(text: str) -> str:
+    """The text with U+FFFD for bytes that are no UTF-8, which Python hands on as lone surrogates."""
+    return _LONE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def _asked() -> Iterator[str]:
     """Lines from the terminal or a pipe."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # not what the locale says, which may be to raise
     while True:
         try:
             line = input("> " if sys.stdin.isatty() else "")
