@@ -15,6 +15,7 @@ from torch import Tensor
 
 from schemas.training import ModelSpec
 from storage.commit import replace_atomic
+from storage.stores import TEMPORARY
 from trainer.errors import ForeignError, IntegrityError, TrainerError
 from trainer.model import hf_config
 from trainer.model.decoder import INIT_STD, Decoder
@@ -143,6 +144,7 @@ def _see_free(folder: Path) -> None:
     """Nothing that an export has not written is in the folder; a tokenizer without a model is none's."""
     model = {CONFIG, GENERATION, WEIGHTS, _PART}
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    found = {name for name in found if not name.startswith(TEMPORARY)}  # of an export that was killed
     if other := sorted(found - model - ({tokens.TOKENIZER, tokens.CONFIG} if found & model else set())):
         raise ForeignError(f"{str(folder)!r} holds {other[0]!r}, which no export wrote there; give another --output")
 

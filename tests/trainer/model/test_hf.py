@@ -17,6 +17,7 @@ from transformers.models.llama import modeling_llama
 from transformers.models.qwen2 import modeling_qwen2
 
 from schemas.training import ModelSpec, RopeScaling, TokenizerSpec
+from storage.stores import TEMPORARY
 from tests.trainer.model.randomised import SPECS, VOCAB, randomised, tokens
 from tests.trainer.tokenizer.lookalikes import MAKERS, NAMES, TRICKY, load
 from trainer.errors import ForeignError, IntegrityError, TrainerError
@@ -454,7 +455,8 @@ def test_a_former_export_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     folder, tokenizer = tmp_path / "hf", load(tmp_path / "given", "ours")
     for name in ("gpt2", "qwen2"):
         folder.mkdir(exist_ok=True)
-        (folder / f".{hf.WEIGHTS}.part").write_bytes(b"of an export that was killed")
+        for left in (f".{hf.WEIGHTS}.part", f"{TEMPORARY}0a1b-77"):  # by an export that was killed
+            (folder / left).write_bytes(b"half")
         hf.export(randomised(name, torch.float32, vocab=tokenizer.largest_id + 1), tokenizer, folder)
         assert open_trained(folder).decoder.spec.family == name
     for other in ("README.md", "checkpoints"):
