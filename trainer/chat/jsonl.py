@@ -3,16 +3,19 @@
 import glob
 import gzip
 import json
+import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import zstandard
 
+from storage.commit import Hashing
 from storage.paths import FileInfo, expand, join, open_read
 from storage.stores import is_local, local
-from trainer.errors import TrainerError
+from trainer.errors import IntegrityError, TrainerError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 _CHUNK = 2**20
@@ -29,19 +32,22 @@ class Row:
     value: dict[str, Any]
 
 
-def rows(path: str) -> Iterator[Row]:
+def rows(path: str, sha256: str = "") -> Iterator[Row]:
     """Every line's object of a file, of a glob's files, or of a folder's, by name.
 
     Args:
       path: file, glob or folder, wherever storage reaches; `SUFFIXES`.
+      sha256: of one file, what it must hold: it is copied to a temporary file and found to be that before its first
+        row is given out. Empty: anything.
 
     Raises:
       TrainerError: there is no such file, or a line is no JSON object; it says which, and what stands there.
+      IntegrityError: it holds something else.
       StorageError: it can't be read.
     """
     for file in files(path):
         name = file.path.rpartition("/")[2]
-        with open_read(file.path) as opened:
+        with _opened(file.path, sha256) as opened:
             for number, line in enumerate(_lines(opened, file.path), start=1):
                 if line.strip():
                     where = f"{file.path}:{number}"
@@ -62,6 +68,25 @@ def files(path: str) -> list[FileInfo]:
     if not found:
         raise TrainerError(f"folder {path!r} holds no file that ends with {', '.join(SUFFIXES)}")
     return found
+
+
+@contextmanager
+def _opened(path: str, sha256: str) -> Iterator[BinaryIO]:
+    with open_read(path) as file:
+        if not sha256:
+            yield file
+            return
+        with tempfile.TemporaryFile(prefix="gristmill-") as held:
+            sink = Hashing(cast(BinaryIO, held))
+            while data := file.read(_CHUNK):
+                sink.write(data)
+            if sink.sha256 != sha256:
+                raise IntegrityError(
+                    f"{path!r} has changed since it was looked at: it had sha256 {sha256}, has {sink.sha256} over "
+                    f"{sink.count:,} bytes; give the same command again when nobody writes to it"
+                )
+            held.seek(0)
+            yield cast(BinaryIO, held)
 
 
 def _object(line: bytes, where: str) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from schemas.training import LrSpec
 def learning_rate(spec: LrSpec, at: float, total: int) -> float:
     """The rate at a place of a stage.
 
-    A step covers an interval of targets. The loop asks for its middle: so no step of a rise from 0 or a fall to 0 is
-    spent at rate 0, and where the schedule is straight a step gets the schedule's mean over its own targets, however
-    large a batch ramp has made it.
+    A step covers an interval of targets. The loop asks for its middle: so no step of a rise from 0 is spent at rate 0,
+    nor one of a fall to 0 but for what a stage draws beyond its targets to end with whole documents and rows; and where
+    the schedule is straight a step gets the schedule's mean over its own targets, however large a batch ramp made it.
 
     Args:
       spec: The stage's schedule.

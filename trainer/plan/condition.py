@@ -82,7 +82,10 @@ class Condition:
             TrainerError: It is no condition, or speaks of more than one document's columns.
         """
         self._where, self._source = where, source
-        parts = list(_parts(self._parsed()))
+        try:
+            parts = list(_parts(self._parsed()))
+        except RecursionError as error:
+            raise self._wrong("it is nested too deeply; write it flatter") from error
         for part in parts:
             self._check(part)
         self.columns = tuple(sorted({_column(part) for part in parts if part["class"] == "COLUMN_REF"}))

@@ -175,6 +175,11 @@ def _drawn(stage: StageSpec, seed: int, found: Mapping[str, _Pairs]) -> _Pairs:
     parts, due = [], []
     for name, pairs in found.items():
         most = _most(stage, pairs)
+        if not most:
+            raise TrainerError(
+                f"stage {stage.name!r}: {stage.passes:g} passes over the {len(pairs):,} pairs of source {name!r} are "
+                "none; raise passes, or take the source out of the mix"
+            )
         turns = range(most // len(pairs) + 1)
         which = np.concatenate([order(len(pairs), seed, stage.name, name, turn) for turn in turns])[:most]
         parts.append(pairs.take(which))

@@ -35,17 +35,22 @@ class ChatFiles:
         found = files(path)
         self._paths = [file.path for file in found]
         self.sizes = tuple(file.size for file in found)
-        told = [(file.path.rpartition("/")[2], sha256_file(file.path)) for file in found]  # ids hold the names
-        self.digests = tuple(sha256((name, content, answers_only)) for name, content in told)
+        self._hashes = [sha256_file(file.path) for file in found]
+        names = [file.path.rpartition("/")[2] for file in found]  # ids hold them
+        self.digests = tuple(
+            sha256((name, content, answers_only)) for name, content in zip(names, self._hashes, strict=True)
+        )
 
     def chunks(self, unit: int, tokenizer: Tokenizer, start: int) -> Iterator[Chunk]:
         """See `Origin`.
 
         Raises:
             TrainerError: A line that is no conversation or preference, or holds no answer.
+            IntegrityError: The file has changed since it was named by its content.
         """
         read = read_conversations if self.kind == "chat" else read_preferences
-        return _chunks(itertools.islice(read(self._paths[unit]), start, None), tokenizer, self.answers_only)
+        items = read(self._paths[unit], self._hashes[unit])
+        return _chunks(itertools.islice(items, start, None), tokenizer, self.answers_only)
 
 
 class Made:

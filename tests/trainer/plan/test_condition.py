@@ -119,3 +119,9 @@ def test_long_values_take_bounded_memory() -> None:
     """200 MB of them, of which DuckDB holds some MB at a time."""
     out = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, check=True, text=True).stdout
     assert int(out) < 400
+
+
+@pytest.mark.parametrize("where", ["bytes > " + "+".join(["1"] * 700), "not " * 800 + "bytes > 1"])
+def test_what_is_nested_too_deeply_is_told(where: str) -> None:
+    with pytest.raises(TrainerError, match=r"nested too deeply|no condition"):
+        Condition(where, "web")

@@ -292,10 +292,9 @@ def test_shares_and_conditions(library: Library, pairs: list[Pair]) -> None:
     assert sorted(drawn(list(source(library, stage(), a=where).steps(None, 0, 1, 2)))) == sorted(pairs[:25])
 
 
-def test_a_stage_may_come_to_nothing(library: Library) -> None:
-    spec = stage(passes=0.001)
-    assert list(source(library, spec).steps(None, 0, 1, 2)) == []
-    assert (plan(library, spec).total_targets, plan(library, spec).summary().steps) == (0, 0)
+def test_passes_that_are_no_pair_are_refused(library: Library) -> None:
+    with pytest.raises(TrainerError, match=r"stage 'dpo': 0\.001 passes over the 50 pairs of source 'a' are none"):
+        plan(library, stage(passes=0.001))
 
 
 def test_rows_are_packed(library: Library) -> None:

@@ -12,8 +12,8 @@ import pytest
 from schemas.chat import Conversation, Message, Preference
 from schemas.training import TokenizerSpec
 from trainer.chat.template import render
-from trainer.errors import TrainerError
-from trainer.segments.chat_origin import Made
+from trainer.errors import IntegrityError, TrainerError
+from trainer.segments.chat_origin import ChatFiles, Made
 from trainer.segments.read import Segments
 from trainer.segments.tokenize import Progress, make, tokenize
 from trainer.tokenizer import bpe
@@ -64,6 +64,22 @@ def test_conversations_with_their_masks(tmp_path: Path) -> None:
     assert [row["bytes"] for row in columns] == [sum(len(m.content) for m in c.messages) for c in CONVERSATIONS]
     assert {row["language"] for row in columns} == {"en"}
     assert segments.manifest.targets == sum(int(mask[1:].sum()) for _, mask in rendered)
+
+
+def test_a_file_that_changes_meanwhile_is_not_taken(tmp_path: Path) -> None:
+    """What is sealed under a content's hash is that content, whoever writes to the file."""
+    path = tmp_path / "chat.jsonl"
+    line = json.dumps({"messages": [message.model_dump() for message in talk(1)]}) + "\n"
+    path.write_text(line * 3)
+    origin = ChatFiles(str(path), "chat")
+    path.write_text(line * 4)
+    with pytest.raises(
+        IntegrityError, match=r"chat\.jsonl' has changed since it was looked at: it had "
+    ):
+        make(origin, TOKENIZER, str(tmp_path / "s"))
+    path.write_text(line * 3)
+    segments = Segments.open(make(origin, TOKENIZER, str(tmp_path / "s")))
+    assert segments.manifest.segments[0].documents == 3
 
 
 def test_pairs_stay_together_and_learn_their_last_answer_alone(tmp_path: Path) -> None:
