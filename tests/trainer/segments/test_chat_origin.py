@@ -73,9 +73,7 @@ def test_a_file_that_changes_meanwhile_is_not_taken(tmp_path: Path) -> None:
     path.write_text(line * 3)
     origin = ChatFiles(str(path), "chat")
     path.write_text(line * 4)
-    with pytest.raises(
-        IntegrityError, match=r"chat\.jsonl' has changed since it was looked at: it had "
-    ):
+    with pytest.raises(IntegrityError, match=r"chat\.jsonl' has changed since it was looked at: it had "):
         make(origin, TOKENIZER, str(tmp_path / "s"))
     path.write_text(line * 3)
     segments = Segments.open(make(origin, TOKENIZER, str(tmp_path / "s")))
