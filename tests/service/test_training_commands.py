@@ -141,7 +141,7 @@ def test_an_estimate_from_a_model(gristmill: Gristmill, tiny: Made) -> None:
     assert done.out.splitlines()[0].split()[:2] == ["parameters", f"{counts.total:,}:"]
     done = gristmill("train", "gpt2-nano", "--init", tiny.output, "--estimate")
     assert done.code == Exit.USAGE
-    assert "the model to start from has 1" in done.err
+    assert "model.family is 'gpt2' in the recipe, the model to start from has 'llama'" in done.err
 
 
 def test_dry_run_of_preferences(gristmill: Gristmill, nano_run: Callable[[str], Made], tiny: Made) -> None:

@@ -16,7 +16,7 @@ trl = pytest.importorskip("trl", reason="TRL is not installed; it is in the extr
 transformers = pytest.importorskip("transformers")
 datasets = pytest.importorskip("datasets")
 
-pytestmark = pytest.mark.filterwarnings("default")  # TRL's and accelerate's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # TRL's and accelerate's own
 
 
 class AsDecoder(nn.Module):
