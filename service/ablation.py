@@ -182,17 +182,14 @@ def ablate(
     (name,) = (source.data for source in spec.sources.values())
     losses: dict[str, list[float]] = {arm: [] for arm in (*arms, "null")}
     for seed in range(seeds):
-        for arm in losses:
+        for arm, found in losses.items():
             # the order of the data is the null arm's only difference
             one = spec.model_copy(update={"seed": seed, "data_seed": seed + (seeds if arm == "null" else 0)})
             data = {name: arms["curated"] if arm == "null" else arms[arm]}
-            folder = output / f"{arm}-{seed}"
-            if not train(recipe, one, data, folder, options, watcher):
+            if not train(recipe, one, data, output / f"{arm}-{seed}", options, watcher):
                 raise KeyboardInterrupt
-            trained = open_trained(folder)
-            loss, _ = evaluate(trained.decoder, trained.tokenizer, held.texts, trained.decoder.spec.context)
-            losses[arm].append(loss.bits_per_byte)
-            watcher.note(f"{arm}, seed {seed}: {loss.bits_per_byte:.4f} bits per byte")
+            found.append(_bits_per_byte(output / f"{arm}-{seed}", held))
+            watcher.note(f"{arm}, seed {seed}: {found[-1]:.4f} bits per byte")
     outcome = Outcome(
         recipe=recipe,
         targets=sum(stage.tokens or 0 for stage in spec.stages),
@@ -227,6 +224,12 @@ def _claim(path: Path, corpora: Mapping[str, Corpus]) -> None:
                     "give that data, or another --output"
                 )
     replace_atomic(str(path), json.dumps(told).encode())
+
+
+def _bits_per_byte(folder: Path, held: Held) -> float:
+    trained = open_trained(folder)
+    loss, _ = evaluate(trained.decoder, trained.tokenizer, held.texts, trained.decoder.spec.context)
+    return loss.bits_per_byte
 
 
 def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:

@@ -1,7 +1,6 @@
 """A curated folder as the trainer sees it: `manifest.json`, and the shards that it names, each verified before use."""
 
 import hashlib
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
@@ -12,14 +11,13 @@ from pydantic import ValidationError
 
 from schemas.manifest import FileEntry, Manifest
 from storage import stores
-from storage.commit import Hashing
 from storage.errors import MissingError
 from storage.paths import is_local, join, open_read
 from trainer.errors import IntegrityError, TrainerError
+from trainer.held import held
 
 MANIFEST = "manifest.json"
 SHARDS = "shards/"
-_CHUNK = 2**20
 
 
 class Corpus:
@@ -73,13 +71,9 @@ class Corpus:
                     file.seek(0)
                     yield file
                     return
-                with tempfile.TemporaryFile(prefix="gristmill-") as held:
-                    sink = Hashing(cast(BinaryIO, held))
-                    while data := file.read(_CHUNK):
-                        sink.write(data)
-                    self._check(shard, sink.sha256, sink.count)
-                    held.seek(0)
-                    yield cast(BinaryIO, held)
+                with held(file) as (copy, sha256, size):
+                    self._check(shard, sha256, size)
+                    yield copy
         except MissingError as error:
             raise self._broken(shard, "there is no such file") from error
 

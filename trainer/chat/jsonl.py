@@ -3,19 +3,18 @@
 import glob
 import gzip
 import json
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import zstandard
 
-from storage.commit import Hashing
 from storage.paths import FileInfo, expand, join, open_read
 from storage.stores import is_local, local
 from trainer.errors import IntegrityError, TrainerError
+from trainer.held import held
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 _CHUNK = 2**20
@@ -76,17 +75,13 @@ def _opened(path: str, sha256: str) -> Iterator[BinaryIO]:
         if not sha256:
             yield file
             return
-        with tempfile.TemporaryFile(prefix="gristmill-") as held:
-            sink = Hashing(cast(BinaryIO, held))
-            while data := file.read(_CHUNK):
-                sink.write(data)
-            if sink.sha256 != sha256:
+        with held(file) as (copy, found, size):
+            if found != sha256:
                 raise IntegrityError(
-                    f"{path!r} has changed since it was looked at: it had sha256 {sha256}, has {sink.sha256} over "
-                    f"{sink.count:,} bytes; give the same command again when nobody writes to it"
+                    f"{path!r} has changed since it was looked at: it had sha256 {sha256}, has {found} over {size:,} "
+                    "bytes; give the same command again when nobody writes to it"
                 )
-            held.seek(0)
-            yield cast(BinaryIO, held)
+            yield copy
 
 
 def _object(line: bytes, where: str) -> dict[str, Any]:
