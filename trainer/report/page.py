@@ -1,7 +1,7 @@
 """Renders the report out of what a run has written: run.json, summary.json, metrics.jsonl, timing.jsonl."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def write(output: Path) -> None:
         summary=summary,
         stages=_stages([stage["name"] for stage in run["decisive"]["recipe"]["stages"]], metrics, summary),
         lost=summary["steps"] - len(metrics),
-        curves=_curves(metrics, timing),
+        curves=_curves(metrics, timing, summary["held_out"]),
         figures=_figures(timing),
         style=(_FOLDER / "page.css").read_text(encoding="utf-8"),
         width=WIDTH,
@@ -67,10 +67,14 @@ def _stages(names: Sequence[str], metrics: Sequence[dict[str, Any]], summary: di
     return found
 
 
-def _curves(metrics: Sequence[dict[str, Any]], timing: Sequence[dict[str, Any]]) -> list[Curve]:
+def _curves(
+    metrics: Sequence[dict[str, Any]], timing: Sequence[dict[str, Any]], held_out: Mapping[str, dict[str, Any]]
+) -> list[Curve]:
     tokens = [row["tokens"] for row in metrics]
     at = {row["step"]: row["tokens"] for row in metrics}
     begins = [rows[0]["tokens"] for rows in (list(group) for _, group in groupby(metrics, lambda row: row["stage"]))]
+    ends = {row["stage"]: row["tokens"] for row in metrics}
+    judged = [(ends[name], found["loss"]) for name, found in held_out.items() if name in ends and found["loss"]]
 
     def over(key: str) -> list[Any]:
         return [row[key] for row in metrics]
@@ -81,7 +85,15 @@ def _curves(metrics: Sequence[dict[str, Any]], timing: Sequence[dict[str, Any]])
     timing = [row for row in timing if row["step"] in at]  # rows of metrics.jsonl may be lost
     when = [at[row["step"]] for row in timing]
     return [
-        curve("Loss", "nats a target, each step before it moved the weights", tokens, over("loss"), marks=begins[1:]),
+        curve(
+            "Loss",
+            "nats a target; faint: each step, before it moved the weights",
+            tokens,
+            over("loss"),
+            marks=begins[1:],
+            trend=True,
+            dots=judged,
+        ),
         curve("Learning rate", "of AdamW", tokens, over("lr"), marks=begins[1:]),
         curve("Tokens a second", "over all ranks, padding not counted", when, timed("tokens_per_second"), "{:,.0f}"),
         curve("MFU", "share of the device's peak, 6N + 12LdT a token", when, timed("mfu", 100), "{:.1f} %"),

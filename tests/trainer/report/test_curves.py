@@ -37,3 +37,22 @@ def test_many_rows_are_means_of_neighbours(rows: int, points: int) -> None:
     assert drawn.path.count(",") == points
     if points < rows and rows % 2 == 0:
         assert (drawn.low, drawn.high) == ("0.5", "0.5")
+
+
+def test_a_trend_is_smooth_and_stops_at_marks() -> None:
+    """Two stages, the second on another level: no point of the trend lies between the two."""
+    xs = list(range(1, 201))
+    ys = [(10.0 if x < 101 else 2.0) + x % 2 for x in xs]
+    drawn = curve("a", "b", xs, ys, marks=[101], trend=True)
+    first, second = ([float(at.split(",")[1]) for at in part.split("L")] for part in drawn.trend.split("M")[1:])
+    assert (len(first), len(second)) == (100, 100)
+    level = HEIGHT / 9  # of one unit
+    assert max(abs(y - 0.5 * level) for y in first) < 0.25 * level  # the mean of 10 and 11, from 11 down
+    assert max(abs(y - 8.5 * level) for y in second) < 0.25 * level
+    assert curve("a", "b", xs, ys).trend == ""
+
+
+def test_dots_share_the_axes() -> None:
+    drawn = curve("a", "b", [1, 2], [4.0, 5.0], dots=[(1, 3.0), (2, 4.0)])
+    assert drawn.dots == f"M500.0,{HEIGHT:.1f}h0M1000.0,{HEIGHT / 2:.1f}h0"
+    assert (drawn.low, drawn.high, drawn.last) == ("3", "5", "5")
