@@ -156,11 +156,17 @@ class LrSpec(_Strict):
     shape: Literal["constant", "linear", "cosine", "wsd"] = "constant"
     start: float = Field(ge=0, alias="from")
     end: float | None = Field(default=None, ge=0, alias="to")
-    """At the stage's end; None: as `from`."""
+    """At the stage's end; constant does not look at it, the other shapes want it."""
     warmup: Tokens = 0
     """Targets over which it rises linearly from 0 to `from`."""
     decay: Share = 0.2
     """wsd: the last part of the stage, over which it falls linearly."""
+
+    @model_validator(mode="after")
+    def _ends_somewhere(self) -> "LrSpec":
+        if self.end is None and self.shape != "constant":
+            raise ValueError(f"lr.shape {self.shape!r} wants lr.to, the rate at the stage's end, which may be 0")
+        return self
 
 
 class LossSpec(_Strict):
@@ -171,6 +177,20 @@ class LossSpec(_Strict):
     """dpo: strength of the pull to the reference."""
     nll: NotNegative = 0.0
     """dpo: weight of the chosen answer's negative log-likelihood a token (Llama 3.1: 0.2)."""
+
+
+class GuardSpec(_Strict):
+    """When a step's gradient is passed over, and when the run ends."""
+
+    max_skips: Annotated[int, Field(ge=0)] = 3
+    """Steps in a row whose loss or gradient is not finite; one more ends the run. Outliers in a row that are passed
+    over; what follows is the new normal and moves the weights."""
+    window: Annotated[int, Field(ge=4)] = 128
+    """Steps by whose median and median absolute deviation a spike is judged; not before a quarter of them is there."""
+    sigmas: Positive = 10.0
+    """How far above the median, in robust standard deviations, is a spike."""
+    spike: Literal["skip", "report"] = "skip"
+    """What becomes of an outlier: its gradient is passed over, or it is only noted."""
 
 
 class GateSpec(_Strict):
@@ -248,6 +268,7 @@ class TrainingSpec(_Strict):
     held_out: Share = 0.005
     """Share of the text documents, by hash, that no stage trains on; gates, loss by language and eval read them."""
     optimizer: OptimizerSpec = OptimizerSpec()
+    guards: GuardSpec = GuardSpec()
     stages: tuple[StageSpec, ...]
     micro_rows: Amount | None = None
     """Rows that go through the model at once on a rank; None: as many as the memory estimate allows, at most all."""
@@ -257,7 +278,8 @@ class TrainingSpec(_Strict):
     """torch.compile, a graph a sequence length; a GPU wants a C compiler for it. The nano recipes run eagerly."""
     checkpoint_activations: bool = False
     checkpoint_every: Share = 0.05
-    """Of the whole run's targets; a checkpoint is also written at the end of every stage."""
+    """Of the whole run's targets; a checkpoint is also written at the end of every stage and before a stop. 0: there
+    alone."""
     keep_checkpoints: Annotated[int, Field(ge=2)] = 3
 
     @model_validator(mode="after")

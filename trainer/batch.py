@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of one rank that go through the model at once; every field is [rows, seq_len].
+    """Rows of one rank that go through the model at once; every tensor is [rows, seq_len].
 
     Position s predicts `targets[:, s]` from `tokens[:, : s + 1]` of the same document.
     """
@@ -24,11 +24,23 @@ class Batch:
     """int32: which piece of its row a position belongs to, 0, 1, …; -1 at padding. Attention never crosses."""
     positions: Tensor
     """int64: from 0 on in every piece; 0 at padding."""
+    pieces: int
+    """No row holds more; told here, since a GPU would have to be waited for to ask it."""
 
     def to(self, device: Any) -> "Batch":
         """The same on a device, copied while the host goes on where the memory is pinned."""
-        fields = (self.tokens, self.targets, self.weights, self.documents, self.positions)
-        return Batch(*(field.to(device, non_blocking=True) for field in fields))
+
+        def sent(field: Tensor) -> Tensor:
+            return field.to(device, non_blocking=True)
+
+        return Batch(
+            sent(self.tokens),
+            sent(self.targets),
+            sent(self.weights),
+            sent(self.documents),
+            sent(self.positions),
+            self.pieces,
+        )
 
 
 @dataclass(frozen=True, slots=True)

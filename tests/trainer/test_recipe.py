@@ -57,6 +57,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "ramp": ("stages.core.seq_len=[[5, 32]]", "r: stages.0.seq_len = "),
     "mix": ("stages.core.mix={bran: 1}", "r: the file = "),
     "warmup": ("stages.core.lr.warmup=3M", "r: stages.0 = "),
+    "no_end": ("stages.core.lr.to=null", "r: stages.0.lr = "),
+    "guards": ("guards.window=1", "r: guards.window = 1: Input should be greater than or equal to 4"),
     "eps": ("optimizer.eps=-3", "r: optimizer.eps = -3: Input should be greater than 0"),
     "betas": ("optimizer.betas=[1.5, 2]", "r: optimizer.betas.0 = 1.5: Input should be less than 1"),
     "clip": ("optimizer.clip=-1", "r: optimizer.clip = -1: Input should be greater than or equal to 0"),

@@ -67,8 +67,8 @@ def assemble(rows: Rows, library: Library, share: Share, *, pin: bool = False) -
     mine = share.rows
     pieces = rows.pieces(mine, share.seq_len)
     shape = share.micro_batches * share.micro_rows, share.seq_len
-    batch = Batch(*(torch.empty(shape, dtype=dtype, pin_memory=pin) for dtype in _DTYPES))
-    arrays = [field.numpy() for field in _fields(batch)]
+    fields = [torch.empty(shape, dtype=dtype, pin_memory=pin) for dtype in _DTYPES]
+    arrays = [field.numpy() for field in fields]
     used = np.zeros(shape[0], np.int64)
     used[: len(mine)] = pieces.used
     _pad(used, *arrays)
@@ -76,17 +76,16 @@ def assemble(rows: Rows, library: Library, share: Share, *, pin: bool = False) -
     for first, last in pairwise([0, *cuts.tolist(), len(pieces.segment)]):
         if first < last:
             _read(library, pieces, slice(first, last), arrays)
+    most = int(pieces.document.max(initial=-1)) + 1
+    micro_batches = zip(*(torch.split(field, share.micro_rows) for field in fields), strict=True)
     return tuple(
-        Batch(*(field[at : at + share.micro_rows] for field in _fields(batch)))
-        for at in range(0, shape[0], share.micro_rows)
+        Batch(tokens, targets, weights, documents, positions, most)
+        for tokens, targets, weights, documents, positions in micro_batches
     )
 
 
 _DTYPES = (torch.int64, torch.int64, torch.float32, torch.int32, torch.int64)
-
-
-def _fields(batch: Batch) -> tuple[torch.Tensor, ...]:
-    return batch.tokens, batch.targets, batch.weights, batch.documents, batch.positions
+"""Of a batch's tensors."""
 
 
 def _read(library: Library, pieces: Pieces, part: slice, arrays: list[NDArray[Any]]) -> None:

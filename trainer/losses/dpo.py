@@ -31,8 +31,7 @@ def dpo(decoder: Decoder, reference: Decoder, batch: Batch, spec: LossSpec) -> t
     Returns:
       (sum, count), scalars: over pairs, and how many there are. Rows that only fill a rank hold none.
     """
-    pieces = int(batch.documents.max()) + 1
-    where = one_hot(batch.documents.long() + 1, pieces + 1)[..., 1:]  # [rows, seq, pieces]; padding is nowhere
+    where = one_hot(batch.documents.long() + 1, batch.pieces + 1)[..., 1:]  # [rows, seq, pieces]; padding is nowhere
     where = where * batch.weights[..., None]
     tokens = where.sum(1)
     policy = _answers(decoder, batch, where)

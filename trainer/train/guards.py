@@ -19,22 +19,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from schemas.training import GuardSpec
+
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 _LEAST_SIGMA = 0.01  # of the median: what is flat has no spread to judge by
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardPolicy:
-    """When a step is passed over, and when the run ends."""
-
-    max_skips: int = 3
-    """Steps in a row whose loss or gradient is not finite; one more ends the run. Outliers in a row that are passed
-    over; what follows is the new normal and moves the weights."""
-    window: int = 128
-    """Steps by whose median and median absolute deviation a spike is judged; not before a quarter of them is there."""
-    spike_sigmas: float = 10.0
-    """How far above the median, in robust standard deviations, is a spike."""
-    spike: Literal["skip", "report"] = "skip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +40,12 @@ class Decision:
     """Of the losses before, for a spike."""
     applied: bool
 
-    @classmethod
-    def decode(cls, data: Mapping[str, Any]) -> "Decision":
-        """From a checkpoint's state."""
-        return cls(**data)
-
 
 @dataclass(slots=True)
 class Guards:
     """The judge, and what it remembers."""
 
-    policy: GuardPolicy = GuardPolicy()
+    spec: GuardSpec = field(default_factory=GuardSpec)
     decisions: list[Decision] = field(default_factory=list)
     not_finite: int = 0
     """Steps in a row, up to now, whose loss or gradient was not finite."""
@@ -74,7 +57,7 @@ class Guards:
     @property
     def exhausted(self) -> bool:
         """Whether training can't go on."""
-        return self.not_finite > self.policy.max_skips
+        return self.not_finite > self.spec.max_skips
 
     def proven(self, step: int) -> int:
         """The newest step up to whose weights all are known to be good: with them a loss and gradient were finite.
@@ -97,19 +80,19 @@ class Guards:
         high = self._is_spike(loss, self.losses)
         outlier = high and self._is_spike(norm, self.norms)
         self.spikes = self.spikes + 1 if high else 0
-        skip = outlier and self.policy.spike == "skip" and self.spikes <= self.policy.max_skips
+        skip = outlier and self.spec.spike == "skip" and self.spikes <= self.spec.max_skips
         if skip or self.spikes == 1:  # of a new level that stays, the first step is enough
             self.decisions.append(Decision(step, stage, "loss_spike", loss, norm, median, not skip))
-        self.losses = [*self.losses, loss][-self.policy.window :]
-        self.norms = [*self.norms, norm][-self.policy.window :]
+        self.losses = [*self.losses, loss][-self.spec.window :]
+        self.norms = [*self.norms, norm][-self.spec.window :]
         return not skip
 
     def _is_spike(self, value: float, before: Sequence[float]) -> bool:
-        if len(before) < self.policy.window // 4:
+        if len(before) < self.spec.window // 4:
             return False
         median = statistics.median(before)
         spread = _MAD_TO_SIGMA * statistics.median(abs(other - median) for other in before)
-        return value > median + self.policy.spike_sigmas * max(spread, _LEAST_SIGMA * abs(median))
+        return value > median + self.spec.sigmas * max(spread, _LEAST_SIGMA * abs(median))
 
     def begin_stage(self) -> None:
         """Forgets what was normal: a new stage has other data, lengths or another loss."""
@@ -126,8 +109,8 @@ class Guards:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a checkpoint; the policy is the present one."""
-        self.decisions = [Decision.decode(decision) for decision in state["decisions"]]
+        """Goes on from a checkpoint; the spec is the present one."""
+        self.decisions = [Decision(**decision) for decision in state["decisions"]]
         self.not_finite, self.spikes = state["not_finite"], state["spikes"]
         self.losses, self.norms = list(state["losses"]), list(state["norms"])
 

@@ -39,7 +39,9 @@ _FREE = {
     "stages",
 }
 """Parts of a recipe that may change between one start and the next: what is kept, and what fits a machine."""
-_MAY_CHANGE = re.compile(r"recipe\.(optimizer\.(betas|eps|weight_decay|clip|muon_lr|momentum)|stages\.\d+\.lr)(\.\w+)?")
+_MAY_CHANGE = re.compile(
+    r"recipe\.(optimizer\.(betas|eps|weight_decay|clip|muon_lr|momentum)|guards|stages\.\d+\.lr)(\.\w+)?"
+)
 """Places whose values may change while a run is not finished, from a step on."""
 
 

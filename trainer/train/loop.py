@@ -57,7 +57,7 @@ class Loop:
     writer: CheckpointWriter | None
     stop: Stop
     checkpoint_every: int
-    """Targets."""
+    """Targets; 0: at a stage's end and before a stop alone."""
     precision: Literal["float32", "bf16"] = "float32"
     board: Board | None = None
     tell: Callable[[Row], None] = lambda _: None
@@ -134,7 +134,7 @@ class Loop:
         gradients = self.training.gradients
         gradients.zero()
         parts = [self._accumulate(stage, batch) for batch in batches]
-        asked = torch.tensor([self.stop.asked], dtype=torch.float64, device=self.ranks.device)
+        asked = torch.full((1,), self.stop.asked, dtype=torch.float64, device=self.ranks.device)  # waits for nothing
         sums = torch.cat([torch.stack(parts).sum(0), asked])
         gradients.sum(self.ranks)
         self.ranks.sum(sums)
@@ -167,7 +167,9 @@ class Loop:
     def _due(self) -> bool:
         """Whether a checkpoint is due; it is put off while steps are not finite, since the weights may be why."""
         tokens, every = self.training.progress.tokens, self.checkpoint_every
-        return tokens // every > self._saved_tokens // every and not self.training.guards.not_finite
+        if not every or self.training.guards.not_finite:
+            return False
+        return tokens // every > self._saved_tokens // every
 
     def _save(self, stage: Stage, wait: bool = False) -> None:
         """Begins a checkpoint, unless this step has one. A stage's last one, and one before a stop, must succeed."""

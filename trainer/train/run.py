@@ -6,62 +6,40 @@ summary.json, report.html and _SUCCESS.
 
 import contextlib
 import copy
-import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import xxhash
 
-from schemas.training import ModelSpec, StageSpec, TrainingSpec
+from schemas.training import StageSpec, TrainingSpec
 from storage.commit import replace_atomic
-from storage.lock import Lock
-from trainer import materials, report
-from trainer.batch import Source
+from trainer import report
 from trainer.loader import PlanSource
-from trainer.materials import Materials
 from trainer.model.decoder import Decoder
 from trainer.model.devices import peak_flops
-from trainer.segments.tokenize import Progress
-from trainer.tokenizer.tokenizer import Tokenizer
-from trainer.train import checkpoint, stages
+from trainer.train import stages
 from trainer.train.board import Board
-from trainer.train.checkpoint import Checkpoint
 from trainer.train.gates import GATES, HELD_OUT, Gates
-from trainer.train.identity import PLANS, RUN, SUCCESS, Identity
+from trainer.train.guards import Guards
+from trainer.train.identity import PLANS, SUCCESS
 from trainer.train.loop import Loop, Stage
-from trainer.train.metrics import METRICS, TIMING, JsonLines, Row
-from trainer.train.micro_rows import micro_rows, together
+from trainer.train.metrics import METRICS, TIMING, JsonLines
+from trainer.train.micro_rows import together
 from trainer.train.precision import compile_model, make_deterministic, threads_for
+from trainer.train.prepare import EVENTS, SUMMARY, Prepared, prepare
 from trainer.train.ranks import Ranks, joined
-from trainer.train.start import Options, fitted, given_tokenizer, origin, prepared
+from trainer.train.start import Options, Watcher
 from trainer.train.stop import Stop
 from trainer.train.timing import Clock
 from trainer.train.training import Training
 from trainer.train.writer import CheckpointWriter
-from trainer.trained import CHECKPOINTS, MODEL, TOKENIZER, Trained, open_trained
+from trainer.trained import CHECKPOINTS, MODEL
 
-REPORT, SUMMARY, EVENTS = "report.html", "summary.json", "events"
-_OWN = (RUN, TOKENIZER, f".{TOKENIZER}", PLANS, CHECKPOINTS, METRICS, TIMING, EVENTS, SUMMARY, REPORT, SUCCESS)
-"""All that a run leaves in its output."""
 _TARGETS = "targets"
 """A fact: how many targets each stage has."""
-
-
-class Watcher(Protocol):
-    """Whoever watches a run, on the first rank."""
-
-    def note(self, words: str) -> None:
-        """Something to tell once."""
-
-    def tokenized(self, progress: Progress) -> None:
-        """How far the data of a source is tokenised."""
-
-    def row(self, row: Row, timing: Mapping[str, Any], total: int) -> None:
-        """A step was done; `timing` is the newest row of timing.jsonl, `total` the whole run's targets."""
 
 
 def train(
@@ -86,200 +64,164 @@ def train(
       IntegrityError: A file of the data, or every checkpoint, is damaged.
       TrainingFailedError: Training can't go on; the last good checkpoint stands.
     """
-    start = open_trained(options.init, average=not options.anneal, note=watcher.note) if options.init else None
-    spec = fitted(spec, start, options.anneal)
-    materials.check(spec, data)
-    given = given_tokenizer(options, start)
     with contextlib.ExitStack() as stack:
         ranks = stack.enter_context(joined(options.device))
         make_deterministic(ranks.device, options.deterministic, spec.compile)
-        ids = given.largest_id + 1 if given else spec.tokenizer.vocab_size
-        assert spec.model is not None
-        micro_rows(spec.model, stages.vocab_size(spec.model, ids), spec, ranks)  # refused before there is a folder
-        identity = Identity(recipe=name, spec=spec, start=origin(start, options.init), tokenizer=given)
-        if ranks.first:
-            output.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(Lock(str(output / "lock")))
-            identity.take(output, _OWN, options.fresh)
-        ranks.share_object(None)  # no rank reads before the folder is this run's
-        found = checkpoint.latest(output / CHECKPOINTS, watcher.note) if ranks.first else None
-        state = ranks.share_object(found.state if found else None)
-        now = prepared(spec, data, output, given, options.segments, ranks, watcher.tokenized)
-        identity = dataclasses.replace(identity, tokenizer=now.tokenizer)
-        at = state["progress"]["stage"] if state else -1
-        keys = ranks.share_object(identity.segments(output, at, now.keys) if ranks.first else None)
-        made = materials.by_stage(keys, now, options.segments)
-        if ranks.first and keys[spec.stages[-1].name] != now.keys:
-            watcher.note("the last stage goes on with the data that it began with; what is given now is another")
-        run = _Run(spec, identity, made, now.tokenizer, output, ranks, watcher, start, options.anneal)
-        del start  # a run that goes on lets it go
-        return run.go(stack, found, state)
+        run = prepare(name, spec, data, output, options, ranks, watcher, stack)
+        return run is None or _finished(run, output, ranks, watcher, stack)
 
 
-@dataclass(slots=True)
-class _Run:
-    """One start of a run, everything prepared."""
-
-    spec: TrainingSpec
-    identity: Identity
-    made: Mapping[str, Materials]
-    """By stage that is not over."""
-    tokenizer: Tokenizer
-    output: Path
-    ranks: Ranks
-    watcher: Watcher
-    start: Trained | None
-    anneal: bool
-    training: Training = dataclasses.field(init=False)
-    loop: Loop = dataclasses.field(init=False)
-    gates: Gates = dataclasses.field(init=False)
-    micro_rows: tuple[int, ...] = dataclasses.field(init=False)
-    """By stage."""
-
-    def go(self, stack: contextlib.ExitStack, found: Checkpoint | None, state: Mapping[str, Any] | None) -> bool:
-        """Stage after stage, from where the newest checkpoint stands.
-
-        Args:
-          stack: Closes what is opened.
-          found: The checkpoint, on the first rank.
-          state: Its state, on every rank.
-        """
-        left = [stage for stage in self.spec.stages if stage.name in self.made]
-        plans = self.output / PLANS
-        sources = {stage.name: stages.source(stage, self.spec, self.made[stage.name], plans) for stage in left}
-        self.gates = Gates(self.spec, self.made, self.tokenizer, self.ranks, self.watcher.note)
-        self.training = Training(self._decoder(state), self.spec.optimizer)
-        self._restore(state, found)
-        if self.ranks.first:
-            keys = {name: made.keys for name, made in self.made.items()}
-            for words in self.identity.claim(self.output, self.training.progress.step, keys):
-                self.watcher.note(words)
-        self.ranks.share_object(None)  # no rank begins before the claim stands
-        stack.enter_context(threads_for(self.ranks.device, self._model.shape.parameters.total))
-        stop = stack.enter_context(Stop())
-        targets = self.training.facts.setdefault(_TARGETS, {})
-        targets.update({name: source.total_targets for name, source in sources.items()})
-        self.loop = self._loop(stack, stop, sum(targets.values()), found.path if found else None)
-        for number, stage in enumerate(self.spec.stages):
-            if number >= self.training.progress.stage and not self._stage(number, stage, sources[stage.name]):
-                return False
-        if self.ranks.first:
-            replace_atomic(str(self.output / SUMMARY), json.dumps(self._summary(), indent=1).encode())
-            report.write(self.output)
-            (self.output / SUCCESS).touch()
-        return True
-
-    def _restore(self, state: Mapping[str, Any] | None, found: Checkpoint | None) -> None:
-        """Goes on from a checkpoint, or begins, annealing with the optimizer of what is started from."""
-        if state is not None:
-            self.training.restore(state, found, self.ranks)
-            self.start = None
-            return
-        if self.anneal and self.start and self.start.checkpoint:
-            held = self.training.tensors()
-            self.start.checkpoint.load({name: held[name] for name in held if name.startswith("optimizer/")})
-        self.training.start_alike(self.ranks)
-
-    def _stage(self, number: int, stage: StageSpec, source: Source) -> bool:
-        """A stage to its end and through its gate; False where a signal has stopped it."""
-        training, facts = self.training, self.training.facts
+def _finished(run: Prepared, output: Path, ranks: Ranks, watcher: Watcher, stack: contextlib.ExitStack) -> bool:
+    """Stage after stage to the end; False where a signal has stopped it before."""
+    left = [stage for stage in run.spec.stages if stage.name in run.made]
+    sources = {stage.name: stages.source(stage, run.spec, run.made[stage.name], output / PLANS) for stage in left}
+    gates = Gates(run.spec, run.made, run.tokenizer, ranks, watcher.note)
+    decoder = _decoder(run, ranks)
+    training = _training(run, decoder, ranks)
+    if ranks.first:
+        keys = {name: made.keys for name, made in run.made.items()}
+        for words in run.identity.claim(output, training.progress.step, keys):
+            watcher.note(words)
+    ranks.share_object(None)  # no rank begins before the claim stands
+    targets = training.facts.setdefault(_TARGETS, {})
+    targets.update({name: source.total_targets for name, source in sources.items()})
+    stack.enter_context(threads_for(ranks.device, decoder.shape.parameters.total))
+    loop = _loop(run, training, decoder, sum(targets.values()), output, ranks, watcher, stack)
+    for number, stage in enumerate(run.spec.stages):
+        if number < training.progress.stage:
+            continue
         if number > training.progress.stage:
-            if training.average:  # what follows an annealing starts from its average
-                training.average.write_into(training.model)
-            self.gates.before(self._model, stage, facts)
-            stages.lengthen(self._model, stage)
-            reset = stage.optimizer == "reset"
-            training.begin_stage(number, reset=reset, average=stage.average, reference=stage.loss.name == "dpo")
-            facts[MODEL] = self._model.spec.model_dump(mode="json")
-            self.loop.clock.restart()
-        if self.spec.compile and training.reference:
+            _begin(number, stage, training, decoder, gates)
+            loop.clock.restart()
+        if run.spec.compile and training.reference:
             compile_model(training.reference)
-        self.loop.clock.queue_depth = (lambda: source.queue_depth) if isinstance(source, PlanSource) else None
-        part = Stage(
-            name=stage.name,
-            source=source,
-            loss=stages.loss(stage, training),
-            lr=stage.lr,
-            micro_rows=self.micro_rows[number],
-            together=together(stage),
-        )
-        if not self.loop.train(part):
+        source = sources[stage.name]
+        loop.clock.queue_depth = lambda source=source: source.queue_depth
+        if not loop.train(_part(stage, source, training, run.micro_rows[number])):
             return False
-        self.gates.behind(self._made(), stage, facts)
-        return True
+        gates.behind(_made(training, decoder, ranks), stage, training.facts)
+    if ranks.first:
+        replace_atomic(str(output / SUMMARY), json.dumps(_summary(training, decoder), indent=1).encode())
+        report.write(output)
+        (output / SUCCESS).touch()
+    return True
 
-    def _made(self) -> Decoder:
-        """What a stage that has ended has made: the Polyak average of its weights where it kept one."""
-        if not (self.training.average and self.ranks.first):  # the first rank alone looks at it
-            return self._model
-        made = copy.deepcopy(self._model)
-        self.training.average.write_into(made)
-        return made
 
-    def _summary(self) -> dict[str, Any]:
-        """What came out, for scripts and for the report."""
-        training, facts = self.training, self.training.facts
-        return {
-            "parameters": self._model.shape.parameters.total,
-            "steps": training.progress.step,
-            "targets": training.progress.tokens,
-            "model": facts[MODEL],
-            "held_out": facts[HELD_OUT],
-            "gates": facts.get(GATES, {}),
-            "decisions": training.guards.state()["decisions"],
-            "averaged_steps": training.average.steps if training.average else 0,
-        }
+def _decoder(run: Prepared, ranks: Ranks) -> Decoder:
+    """The model, on the device. It has weights on the first rank of a run that begins, and elsewhere room for them."""
+    spec = run.model
+    assert spec.vocab_size is not None
+    if run.decoder is not None:
+        decoder = run.decoder.to(ranks.device)
+    elif ranks.first and run.checkpoint is None:
+        seed = xxhash.xxh3_64_intdigest(f"weights {run.spec.seed}".encode())
+        decoder = Decoder(spec, spec.vocab_size, generator=torch.Generator().manual_seed(seed)).to(ranks.device)
+    else:
+        with torch.device("meta"):
+            decoder = Decoder(spec, spec.vocab_size)
+        decoder.to_empty(device=ranks.device)
+    decoder.checkpoint_activations = run.spec.checkpoint_activations
+    if run.spec.compile:
+        compile_model(decoder)
+    return decoder
 
-    @property
-    def _model(self) -> Decoder:
-        model = self.training.model
-        assert isinstance(model, Decoder)
-        return model
 
-    def _decoder(self, state: Mapping[str, Any] | None) -> Decoder:
-        """With the weights to start from, fresh ones where there are none; as a checkpoint has it, weights unset."""
-        assert self.spec.model is not None
-        model = ModelSpec.model_validate(state["facts"][MODEL]) if state else self.spec.model
-        vocab_size = stages.vocab_size(model, self.tokenizer.largest_id + 1)
-        self.micro_rows = micro_rows(model, vocab_size, self.spec, self.ranks)
-        if state is None and self.start is not None:
-            decoder = self.start.decoder
-        else:
-            seed = xxhash.xxh3_64_intdigest(f"weights {self.spec.seed}".encode())
-            decoder = Decoder(model, vocab_size, generator=torch.Generator().manual_seed(seed))
-        decoder.checkpoint_activations = self.spec.checkpoint_activations
-        decoder = decoder.to(self.ranks.device)
-        if self.spec.compile:
-            compile_model(decoder)
+def _training(run: Prepared, decoder: Decoder, ranks: Ranks) -> Training:
+    """Goes on from a checkpoint, or begins, annealing with the optimizer of what is started from."""
+    training = Training(decoder, run.spec.optimizer, guards=Guards(run.spec.guards))
+    if run.checkpoint:
+        training.restore(run.checkpoint, ranks)
+        return training
+    if run.optimizer and ranks.first:
+        held = training.tensors()
+        run.optimizer.load({name: held[name] for name in held if name.startswith("optimizer/")})
+    training.share(ranks)
+    return training
+
+
+def _begin(number: int, stage: StageSpec, training: Training, decoder: Decoder, gates: Gates) -> None:
+    """What a stage does to the model before its first step."""
+    if training.average:  # what follows an annealing starts from its average
+        training.average.write_into(decoder)
+    gates.before(decoder, stage, training.facts)
+    stages.lengthen(decoder, stage)
+    reset, reference = stage.optimizer == "reset", stage.loss.name == "dpo"
+    training.begin_stage(number, reset=reset, average=stage.average, reference=reference)
+    training.facts[MODEL] = decoder.spec.model_dump(mode="json")
+
+
+def _part(stage: StageSpec, source: PlanSource, training: Training, micro_rows: int) -> Stage:
+    """The stage as the loop wants it."""
+    return Stage(
+        name=stage.name,
+        source=source,
+        loss=stages.loss(stage, training),
+        lr=stage.lr,
+        micro_rows=micro_rows,
+        together=together(stage),
+    )
+
+
+def _made(training: Training, decoder: Decoder, ranks: Ranks) -> Decoder:
+    """What a stage that has ended has made: the Polyak average of its weights where it kept one."""
+    if not (training.average and ranks.first):  # the first rank alone looks at it
         return decoder
+    made = copy.deepcopy(decoder)
+    training.average.write_into(made)
+    return made
 
-    def _loop(self, stack: contextlib.ExitStack, stop: Stop, total: int, last: Path | None) -> Loop:
-        """All that goes on around the steps; files on the first rank alone."""
-        at, first = self.training.progress, self.ranks.first
-        metrics = timing = writer = board = None
-        if first:
-            metrics = stack.enter_context(JsonLines(self.output / METRICS, at.step))
-            timing = stack.enter_context(JsonLines(self.output / TIMING, at.step))
-            if metrics.last < at.step:
-                self.watcher.note(
-                    f"{METRICS} ends with step {metrics.last}, the run goes on behind step {at.step}: the rows between "
-                    "are lost, as when the file was changed or removed; the weights are not"
-                )
-            writer = stack.enter_context(
-                CheckpointWriter(self.output / CHECKPOINTS, self.spec.keep_checkpoints, self.watcher.note, last)
+
+def _summary(training: Training, decoder: Decoder) -> dict[str, Any]:
+    """What came out, for scripts and for the report."""
+    return {
+        "parameters": decoder.shape.parameters.total,
+        "steps": training.progress.step,
+        "targets": training.progress.tokens,
+        "model": training.facts[MODEL],
+        "held_out": training.facts[HELD_OUT],
+        "gates": training.facts.get(GATES, {}),
+        "decisions": training.guards.state()["decisions"],
+        "averaged_steps": training.average.steps if training.average else 0,
+    }
+
+
+def _loop(
+    run: Prepared,
+    training: Training,
+    decoder: Decoder,
+    total: int,
+    output: Path,
+    ranks: Ranks,
+    watcher: Watcher,
+    stack: contextlib.ExitStack,
+) -> Loop:
+    """All that goes on around the steps, of `total` targets; files on the first rank alone."""
+    step, every = training.progress.step, run.spec.checkpoint_every
+    stop = stack.enter_context(Stop())
+    metrics = timing = writer = board = None
+    if ranks.first:
+        metrics = stack.enter_context(JsonLines(output / METRICS, step))
+        timing = stack.enter_context(JsonLines(output / TIMING, step))
+        if metrics.last < step:
+            watcher.note(
+                f"{METRICS} ends with step {metrics.last}, the run goes on behind step {step}: the rows between are "
+                "lost, as when the file was changed or removed; the weights are not"
             )
-            board = Board(self.output / EVENTS, at.step)
-            stack.callback(board.close)
-        clock = Clock(self.ranks, timing, self._model.shape.flops, peak_flops(self.ranks.device))
-        return Loop(
-            training=self.training,
-            ranks=self.ranks,
-            clock=clock,
-            metrics=metrics,
-            writer=writer,
-            stop=stop,
-            checkpoint_every=max(1, int(self.spec.checkpoint_every * total)),
-            precision=self.spec.precision,
-            board=board,
-            tell=lambda row: self.watcher.row(row, clock.last, total),
-        )
+        last = run.checkpoint.path if run.checkpoint else None
+        writer = CheckpointWriter(output / CHECKPOINTS, run.spec.keep_checkpoints, watcher.note, last)
+        stack.enter_context(writer)
+        board = Board(output / EVENTS, step)
+        stack.callback(board.close)
+    clock = Clock(ranks, timing, decoder.shape.flops, peak_flops(ranks.device))
+    return Loop(
+        training=training,
+        ranks=ranks,
+        clock=clock,
+        metrics=metrics,
+        writer=writer,
+        stop=stop,
+        checkpoint_every=max(1, int(every * total)) if every else 0,
+        precision=run.spec.precision,
+        board=board,
+        tell=lambda row: watcher.row(row, clock.last, total),
+    )

@@ -45,7 +45,7 @@ def batch(rows: Sequence[Sequence[Document]], seq_len: int) -> Batch:
             weights[row, place], documents[row, place] = after.float(), number
             positions[row, place] = torch.arange(len(ids) - 1)
             at = place.stop
-    return Batch(tokens, targets, weights, documents, positions)
+    return Batch(tokens, targets, weights, documents, positions, max(map(len, rows)))
 
 
 def log_prob(model: Decoder, one: Document) -> Tensor:

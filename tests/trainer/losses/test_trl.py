@@ -64,7 +64,7 @@ def as_batch(ids: Tensor, mask: Tensor, attention: Tensor) -> Batch:
     inside = attention[:, :-1].bool() & attention[:, 1:].bool()
     documents = torch.where(inside, 0, -1).int()
     positions = torch.arange(ids.shape[1] - 1).expand_as(weights)
-    return Batch(ids[:, :-1], ids[:, 1:] * mask[:, 1:], weights, documents, positions)
+    return Batch(ids[:, :-1], ids[:, 1:] * mask[:, 1:], weights, documents, positions, 1)
 
 
 TEXTS = [

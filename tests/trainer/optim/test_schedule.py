@@ -16,7 +16,6 @@ TABLE = {
     ),
     "linear": ({"shape": "linear", "to": 0.0}, {0: 8.0, 250: 6.0, 500: 4.0, 1000: 0.0, 1001: 0.0}),
     "linear_to": ({"shape": "linear", "to": 4.0, "warmup": 200}, {0: 0.0, 100: 4.0, 200: 8.0, 600: 6.0, 1000: 4.0}),
-    "linear_without_to": ({"shape": "linear"}, {0: 8.0, 500: 8.0, 1000: 8.0}),
     "linear_up": ({"shape": "linear", "to": 16.0}, {0: 8.0, 500: 12.0, 1000: 16.0}),
     "cosine": (
         {"shape": "cosine", "to": 0.0},

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from schemas.training import OptimizerSpec
+from schemas.training import GuardSpec, OptimizerSpec
 from tests.trainer.train.toys import LR, ListSource, Toy, rate, run, stop_at
 from trainer.errors import TrainingFailedError
-from trainer.train.guards import GuardPolicy, Guards
+from trainer.train.guards import Guards
 from trainer.train.ranks import Ranks, joined
 from trainer.train.training import Training
 
@@ -17,7 +17,7 @@ from trainer.train.training import Training
 def train(ranks: Ranks, folder: str, dtype: str, micro_rows: int, stop: int, lr: float = 0) -> None:
     """Two stages, or up to a step, or until they fail; at a learning rate of their own."""
     model = Toy(getattr(torch, dtype), seed=ranks.rank)  # the first rank's weights count
-    training = Training(model, OptimizerSpec(), guards=Guards(GuardPolicy(max_skips=1)))
+    training = Training(model, OptimizerSpec(), guards=Guards(GuardSpec(max_skips=1)))
     stages = [ListSource(seed=1), ListSource(steps=9, rows=7, seed=2, seq_len=5)]
     options = {"micro_rows": micro_rows, "average": True, "every": 60, "at_step": stop_at(stop - 1)}
     failed = ""

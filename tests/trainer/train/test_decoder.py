@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -30,14 +31,14 @@ LOSS = LossSpec(name="dpo", beta=0.3, nll=0.2)
 
 def small(batch: Batch) -> Batch:
     """Ids within the small vocabulary."""
-    return Batch(batch.tokens % 50, batch.targets % 50, batch.weights, batch.documents, batch.positions)
+    return replace(batch, tokens=batch.tokens % 50, targets=batch.targets % 50)
 
 
 def train(folder: Path, library: Library, seed: int, at_step: Callable[[int], None] = lambda _: None) -> Training:
     training = Training(decoder(seed, torch.float32), OptimizerSpec(name="muon"))
     found = checkpoint.latest(folder / "checkpoints", lambda _: None)
     if found:
-        training.restore(found.state, found, ONE)
+        training.restore(found, ONE)
     with ExitStack() as stack:
         enter = stack.enter_context
         loop = Loop(

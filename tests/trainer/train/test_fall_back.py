@@ -36,7 +36,7 @@ def batch() -> Batch:
     """Three rows of one document each."""
     ids = torch.randint(300, (3, 17), generator=torch.Generator().manual_seed(0))
     documents = torch.zeros(3, 16, dtype=torch.int32)
-    return Batch(ids[:, :-1], ids[:, 1:], torch.ones(3, 16), documents, torch.arange(16).expand(3, 16))
+    return Batch(ids[:, :-1], ids[:, 1:], torch.ones(3, 16), documents, torch.arange(16).expand(3, 16), 1)
 
 
 def steps(folder: Path) -> list[int]:

@@ -4,13 +4,14 @@ import math
 import pytest
 import torch
 
-from trainer.train.guards import Decision, GuardPolicy, Guards, not_finite
+from schemas.training import GuardSpec
+from trainer.train.guards import Decision, Guards, not_finite
 
 NORMAL = [(3.0 + 0.01 * math.sin(i), 1.0 + 0.05 * math.cos(i)) for i in range(40)]
 
 
-def warmed(policy: GuardPolicy | None = None) -> Guards:
-    guards = Guards(policy or GuardPolicy())
+def warmed(policy: GuardSpec | None = None) -> Guards:
+    guards = Guards(policy or GuardSpec())
     assert all(guards.judge(step, "s", *pair) for step, pair in enumerate(NORMAL, 1))
     assert guards.decisions == []
     return guards
@@ -32,7 +33,7 @@ def test_what_is_not_finite_moves_nothing(loss: float, norm: float, decision: De
 
 
 def test_several_in_a_row_end_it() -> None:
-    guards = Guards(GuardPolicy(max_skips=2))
+    guards = Guards(GuardSpec(max_skips=2))
     for step in (1, 2):
         assert guards.judge(step, "s", math.nan, 1.0) is False
     assert not guards.exhausted
@@ -78,20 +79,20 @@ def test_a_high_loss_alone_is_noted_once() -> None:
 
 
 def test_outliers_in_a_row_are_the_new_normal() -> None:
-    guards = warmed(GuardPolicy(max_skips=2))
+    guards = warmed(GuardSpec(max_skips=2))
     assert [guards.judge(step, "s", 9.0, 20.0) for step in range(41, 46)] == [False, False, True, True, True]
     assert [decision.step for decision in guards.decisions] == [41, 42]
 
 
 def test_report_applies_everything() -> None:
-    guards = warmed(GuardPolicy(spike="report"))
+    guards = warmed(GuardSpec(spike="report"))
     assert guards.judge(41, "s", 9.0, 20.0) is True
     assert [decision.applied for decision in guards.decisions] == [True]
 
 
 @pytest.mark.parametrize(("loss", "spike"), [(3.29, False), (3.31, True)])
 def test_threshold(loss: float, spike: bool) -> None:
-    guards = Guards(GuardPolicy(window=16, spike_sigmas=10))
+    guards = Guards(GuardSpec(window=16, sigmas=10))
     for step in range(4):
         guards.judge(step, "s", 3.0, 1.0)  # no spread: a hundredth of the median stands for it
     guards.judge(5, "s", loss, 1.0)
@@ -99,7 +100,7 @@ def test_threshold(loss: float, spike: bool) -> None:
 
 
 def test_too_little_history_judges_nothing() -> None:
-    guards = Guards(GuardPolicy(window=16))
+    guards = Guards(GuardSpec(window=16))
     assert [guards.judge(step, "s", loss, loss) for step, loss in enumerate([3.0, 3.0, 3.0, 99.0])] == [True] * 4
 
 

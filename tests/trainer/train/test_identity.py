@@ -141,21 +141,23 @@ def test_data_that_grew_before_the_first_checkpoint(fresh: Made, grown: Path) ->
 def test_a_lower_learning_rate(tiny: Made, fresh: Made) -> None:
     stopped(fresh, 5)
     lower = {"shape": "linear", "from": 0.005, "to": 0.001}
-    one = changed(spec(optimizer={"clip": 0.5, "betas": [0.9, 0.99]}), 0, lr=lower)
+    one = changed(spec(optimizer={"clip": 0.5, "betas": [0.9, 0.99]}, guards={"max_skips": 5}), 0, lr=lower)
     watch = Watch()
     assert fresh.go(one, watch) is True
-    assert watch.notes[:3] == [
+    assert watch.notes[:4] == [
         "recipe.optimizer.betas.1 was 0.95, is 0.99 from step 6 on",
         "recipe.optimizer.clip was 1.0, is 0.5 from step 6 on",
+        "recipe.guards.max_skips was 3, is 5 from step 6 on",
         "recipe.stages.0.lr.from was 0.01, is 0.005 from step 6 on",
     ]
     run = told(fresh)
     assert [(change["step"], change["what"]) for change in run["changes"]] == [
         (6, "recipe.optimizer.betas.1"),
         (6, "recipe.optimizer.clip"),
+        (6, "recipe.guards.max_skips"),
         (6, "recipe.stages.0.lr.from"),
     ]
-    assert run["changes"][2] == {"step": 6, "what": "recipe.stages.0.lr.from", "before": 0.01, "now": 0.005}
+    assert run["changes"][3] == {"step": 6, "what": "recipe.stages.0.lr.from", "before": 0.01, "now": 0.005}
     assert run["decisive"]["recipe"]["stages"][0]["lr"]["from"] == 0.005
     assert losses(fresh.rows)[:6] == losses(tiny.rows)[:6]  # the sixth is measured before it moves the weights
     assert fresh.rows[6]["loss"] != tiny.rows[6]["loss"]

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from schemas.training import OptimizerSpec
+from schemas.training import GuardSpec, OptimizerSpec
 from tests.trainer.train.toys import LR, Killed, ListSource, Toy, kill_at, loss, rows, run, stop_at
 from trainer.batch import Batch
 from trainer.errors import TrainingFailedError
 from trainer.optim.schedule import learning_rate
 from trainer.train import checkpoint
-from trainer.train.guards import GuardPolicy, Guards
+from trainer.train.guards import Guards
 from trainer.train.training import Training
 
 
@@ -224,7 +224,7 @@ def test_gradient_alone_not_finite(tmp_path: Path) -> None:
 def test_losses_without_end_name_step_rows_and_checkpoint(tmp_path: Path) -> None:
     source = ListSource()
     bad = {first_tokens(source, step, 4) for step in (6, 7, 8)}
-    training = Training(Toy(), OptimizerSpec(), guards=Guards(GuardPolicy(max_skips=2)))
+    training = Training(Toy(), OptimizerSpec(), guards=Guards(GuardSpec(max_skips=2)))
     with pytest.raises(TrainingFailedError) as caught:
         run(tmp_path, [source], loss=partial(poisoned, bad=bad), training=training, every=60)
     words = str(caught.value)
@@ -244,7 +244,7 @@ def test_decisions_are_replayed(tmp_path: Path) -> None:
         total, count = poisoned(model, batch, bad)
         return total * (1000.0 if str(batch.tokens[0].tolist()) in spiky else 1.0), count
 
-    policy = GuardPolicy(window=16)
+    policy = GuardSpec(window=16)
 
     def go(name: str, **options: Any) -> Training:
         fresh = Training(Toy(seed=options.pop("seed", 0)), OptimizerSpec(), guards=Guards(policy))

@@ -81,7 +81,7 @@ class ListSource:
             positions = torch.arange(seq_len).expand(share, seq_len)
             fields = (mine[:, :-1], mine[:, 1:], wanted, documents, positions)
             parts = zip(*(field.split(micro_rows) for field in fields), strict=True)
-            batches = tuple(Batch(*part) for part in parts)
+            batches = tuple(Batch(*part, pieces=1) for part in parts)
             yield Step(index, seq_len, rows, int(weights.sum()), batches, {"steps": index + 1})
 
 
@@ -109,11 +109,11 @@ def run(
     """Trains a toy from where `folder` stands, as the command does; stops where it is told to."""
     training = training or Training(model or Toy(), OptimizerSpec(name=optimizer))
     found = checkpoint.latest(folder / "checkpoints", note) if ranks.first else None
-    state = ranks.share_object(found.state if found else None)
-    if state:
-        training.restore(state, found, ranks)
+    found = ranks.share_object(found)
+    if found:
+        training.restore(found, ranks)
     else:
-        training.start_alike(ranks)
+        training.share(ranks)
     done = training.progress.step
     with ExitStack() as stack:
         enter = stack.enter_context
