@@ -21,9 +21,9 @@ from trainer.evaluate.bits_per_byte import Text, evaluate
 from trainer.tokenizer import bpe
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train.dry_run import dry_run
-from trainer.train.run import Watcher, train
-from trainer.train.start import Options
-from trainer.trained import TOKENIZER, open_trained
+from trainer.train.run import train
+from trainer.train.start import Options, Watcher
+from trainer.trained import TOKENIZER_FOLDER, open_trained
 
 ARMS = "arms.json"
 LEAST_SEEDS = 5
@@ -176,7 +176,7 @@ def ablate(
     corpora = {name: Corpus(folder) for name, folder in arms.items()}
     held = hold_out(texts, corpora)
     _claim(output / ARMS, corpora)
-    tokenizer = output / TOKENIZER
+    tokenizer = output / TOKENIZER_FOLDER
     own = materials.kept_tokenizer(tokenizer, lambda: _union(spec.tokenizer, arms.values(), spec.seed))
     options = Options(tokenizer=tokenizer, segments=segments)
     (name,) = (source.data for source in spec.sources.values())

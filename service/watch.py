@@ -22,7 +22,7 @@ RECENT_SECONDS = 60.0
 
 
 class Watch:
-    """Shows loss, tokens/s, waiting for data and time left; `trainer.train.run.Watcher`."""
+    """Shows loss, tokens/s, waiting for data and time left; `trainer.train.start.Watcher`."""
 
     def __init__(self, console: Terminal | None = None) -> None:
         self._console = console or Terminal(stderr=True)

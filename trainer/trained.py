@@ -10,15 +10,53 @@ from schemas.training import ModelSpec
 from trainer.errors import TrainerError
 from trainer.model import hf, hf_config
 from trainer.model.decoder import Decoder
+from trainer.model.shape import Shape
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import checkpoint
 from trainer.train.checkpoint import Checkpoint
 from trainer.train.identity import see_tokenizer
 from trainer.train.ranks import device_named
 
-CHECKPOINTS, TOKENIZER = "checkpoints", "tokenizer"
+CHECKPOINTS, TOKENIZER_FOLDER = "checkpoints", "tokenizer"
 MODEL = "model"
 """The fact of a checkpoint's state that holds the model's shape, as stages have changed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A trained model where it lies, its weights unread."""
+
+    path: Path
+    """A Hugging Face folder, or a checkpoint's."""
+    spec: ModelSpec
+    shape: Shape
+    tokenizer: Tokenizer
+    checkpoint: Checkpoint | None
+    """None for a Hugging Face folder."""
+
+    @property
+    def origin(self) -> str:
+        """What the weights are, for run.json."""
+        if self.checkpoint is None:
+            return str(self.path)
+        return f"checkpoint of step {self.checkpoint.step}, sha256 {self.checkpoint.sha256}"
+
+    def decoder(self, average: bool, device: torch.device) -> Decoder:
+        """Reads the weights.
+
+        Args:
+          average: Takes the Polyak average where the checkpoint holds one.
+          device: Where they go.
+
+        Raises:
+          TrainerError: A Hugging Face folder holds what a decoder can't be.
+          IntegrityError: A file of it is missing or damaged.
+        """
+        weights = self.checkpoint.weights(average) if self.checkpoint else hf.load(self.path)[2]
+        with torch.device("meta"):  # draws no weights, which are overwritten at once
+            decoder = Decoder(self.spec, self.shape.vocab_size)
+        decoder.load_state_dict(weights, assign=True)
+        return decoder.float().to(device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,63 +70,54 @@ class Trained:
 
 
 def open_trained(
-    path: str | Path,
-    *,
-    average: bool = True,
-    weights: bool = True,
-    device: str = "cpu",
-    note: Callable[[str], None] = lambda _: None,
+    path: str | Path, *, average: bool = True, device: str = "cpu", note: Callable[[str], None] = lambda _: None
 ) -> Trained:
     """Opens a model.
 
     Args:
-      path: A run's output, whose newest sound checkpoint is taken; one of its checkpoints
-        (`OUT/checkpoints/step-…`); or a Hugging Face folder.
+      path: As `stored` has it.
       average: Takes the Polyak average where the checkpoint holds one.
-      weights: False reads shape and tokenizer alone: the decoder lies on torch's `meta` device.
       device: Where the weights go.
       note: Is told of checkpoints that are not whole and passed over.
 
     Raises:
-      TrainerError: It is none of the three; or there is no such device.
+      TrainerError: It is no model; or there is no such device.
+      IntegrityError: As `stored` has it, or weights are damaged.
+    """
+    place = device_named(device)
+    found = stored(path, note)
+    return Trained(found.decoder(average, place), found.tokenizer, found.checkpoint)
+
+
+def stored(path: str | Path, note: Callable[[str], None] = lambda _: None, *, tensors: bool = True) -> Stored:
+    """Finds a model and reads its shape and tokenizer.
+
+    Args:
+      path: A run's output, whose newest sound checkpoint is taken; one of its checkpoints
+        (`OUT/checkpoints/step-…`); or a Hugging Face folder.
+      note: Is told of checkpoints that are not whole and passed over.
+      tensors: False spares hashing a checkpoint's weights, for whoever never reads them.
+
+    Raises:
+      TrainerError: It is none of the three.
       IntegrityError: Checkpoints are there, and none is whole; or the run's tokenizer is not the one it was trained
         with.
     """
     folder = Path(path).resolve()
-    place = device_named(device)
-    if (folder / "config.json").is_file():
-        if weights:
-            decoder = _decoder(*hf.load(folder), place)
-        else:
-            decoder = _without_weights(*hf_config.read(folder / hf.CONFIG))
-        return Trained(decoder, Tokenizer.load(folder), None)
+    if (folder / hf.CONFIG).is_file():
+        spec, vocab_size = hf_config.read(folder / hf.CONFIG)
+        return Stored(folder, spec, Shape.of(spec, vocab_size), Tokenizer.load(folder), None)
     if (folder / checkpoint.MARKER).is_file():
-        found, run = checkpoint.opened(folder), folder.parents[1]
+        found, run = checkpoint.opened(folder, tensors=tensors), folder.parents[1]
     else:
-        latest = checkpoint.latest(folder / CHECKPOINTS, note)
+        latest = checkpoint.latest(folder / CHECKPOINTS, note, tensors=tensors)
         if latest is None:
             raise TrainerError(
                 f"{str(path)!r} holds no model: neither checkpoints/ of a run nor a Hugging Face config.json; give the "
                 "--output of `gristmill train`, or a folder that `gristmill export` made"
             )
         found, run = latest, folder
-    see_tokenizer(run, run / TOKENIZER)
+    see_tokenizer(run, run / TOKENIZER_FOLDER)
     spec = ModelSpec.model_validate(found.state["facts"][MODEL])
     assert spec.vocab_size is not None, spec
-    if weights:
-        decoder = _decoder(spec, spec.vocab_size, found.weights(average), place)
-    else:
-        decoder = _without_weights(spec, spec.vocab_size)
-    return Trained(decoder, Tokenizer.load(run / TOKENIZER), found)
-
-
-def _decoder(spec: ModelSpec, vocab_size: int, weights: dict[str, torch.Tensor], device: torch.device) -> Decoder:
-    """Built without drawing weights that are overwritten at once."""
-    decoder = _without_weights(spec, vocab_size)
-    decoder.load_state_dict(weights, assign=True)
-    return decoder.float().to(device)
-
-
-def _without_weights(spec: ModelSpec, vocab_size: int) -> Decoder:
-    with torch.device("meta"):
-        return Decoder(spec, vocab_size)
+    return Stored(found.path, spec, Shape.of(spec, spec.vocab_size), Tokenizer.load(run / TOKENIZER_FOLDER), found)

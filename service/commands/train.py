@@ -126,9 +126,9 @@ def main(args: argparse.Namespace) -> int:
 def _estimate(name: str, spec: "TrainingSpec", options: "Options") -> int:
     from trainer.estimate import of_recipe
     from trainer.train.start import fitted
-    from trainer.trained import open_trained
+    from trainer.trained import stored
 
-    start = open_trained(options.init, weights=False) if options.init else None
+    start = stored(options.init, tensors=False) if options.init else None
     spec = fitted(spec, start, options.anneal)
     table = Table.grid(padding=(0, 2))
     for what, how_much in of_recipe(name, spec).lines():
@@ -141,9 +141,9 @@ def _dry_run(spec: "TrainingSpec", data: Mapping[str, str], options: "Options") 
     from service.dry_run import show
     from trainer.train.dry_run import dry_run
     from trainer.train.start import fitted, given_tokenizer
-    from trainer.trained import open_trained
+    from trainer.trained import stored
 
-    start = open_trained(options.init, weights=False) if options.init else None
+    start = stored(options.init, tensors=False) if options.init else None
     tokenizer = given_tokenizer(options, start)
     show(dry_run(fitted(spec, start, options.anneal), data, tokenizer, options.segments), Terminal())
     return Exit.OK

@@ -13,7 +13,7 @@ from tests.trainer import nano
 from tests.trainer.nano import Made
 from trainer.errors import IntegrityError, TrainerError
 from trainer.model import hf
-from trainer.trained import open_trained
+from trainer.trained import open_trained, stored
 
 
 def test_a_runs_newest_checkpoint(tiny: Made) -> None:
@@ -63,11 +63,9 @@ def test_a_shape_without_its_weights(kind: str, tiny: Made, tmp_path: Path) -> N
         folder = tmp_path / "hf"
         hf.export(whole.decoder, whole.tokenizer, folder)
         (folder / "model.safetensors").unlink()
-    shape = open_trained(folder, weights=False)
-    assert shape.decoder.shape == whole.decoder.shape
-    assert shape.decoder.spec.context == whole.decoder.spec.context
-    assert shape.tokenizer.sha256 == whole.tokenizer.sha256
-    assert {parameter.device.type for parameter in shape.decoder.parameters()} == {"meta"}
+    found = stored(folder)
+    assert (found.shape, found.spec.context) == (whole.decoder.shape, whole.decoder.spec.context)
+    assert found.tokenizer.sha256 == whole.tokenizer.sha256
 
 
 def test_the_last_sound_checkpoint_counts(tiny: Made, tmp_path: Path) -> None:
@@ -85,6 +83,17 @@ def test_the_last_sound_checkpoint_counts(tiny: Made, tmp_path: Path) -> None:
         (folder / "state.json").write_text("{}")
     with pytest.raises(IntegrityError, match="none of the 3 checkpoints in"):
         open_trained(tmp_path / "out")
+
+
+def test_a_shape_is_had_without_hashing_weights(tiny: Made, tmp_path: Path) -> None:
+    shutil.copytree(tiny.output, tmp_path / "out")
+    newest = max((tmp_path / "out/checkpoints").iterdir())
+    for path in (newest / "tensors").iterdir():
+        path.write_bytes(b"")
+    assert [stored(path, tensors=False).path for path in (tmp_path / "out", newest)] == [newest, newest]
+    assert stored(tmp_path / "out").path != newest
+    with pytest.raises(IntegrityError, match="is not what was written"):
+        stored(newest)
 
 
 def swap_two(folder: Path) -> None:
@@ -131,7 +140,7 @@ def test_an_altered_tokenizer(case: str, tiny: Made, tmp_path: Path) -> None:
         with pytest.raises(IntegrityError, match=words):
             open_trained(path)
         with pytest.raises(IntegrityError, match=words):
-            open_trained(path, weights=False)
+            stored(path, tensors=False)
     with pytest.raises(IntegrityError, match=words):
         copy.go(nano.spec())
     assert not copy.segments.exists()

@@ -47,6 +47,8 @@ class Checkpoint:
     path: Path
     step: int
     state: Mapping[str, Any]
+    sha256: str
+    """Of its marker, and so of all of it."""
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Reads into given tensors, on whatever device they are; others in the checkpoint are passed over.
@@ -115,12 +117,13 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping
     return target
 
 
-def latest(folder: Path, note: Callable[[str], None]) -> Checkpoint | None:
+def latest(folder: Path, note: Callable[[str], None], *, tensors: bool = True) -> Checkpoint | None:
     """The newest checkpoint that is whole; None where none was ever finished.
 
     Args:
       folder: `checkpoints/` of a run's output.
       note: Is told of each that is not whole and passed over.
+      tensors: As `opened` has it.
 
     Raises:
       IntegrityError: There are some, and none is whole.
@@ -128,7 +131,7 @@ def latest(folder: Path, note: Callable[[str], None]) -> Checkpoint | None:
     found = sorted(_finished(folder), reverse=True)
     for _, path in found:
         try:
-            return opened(path)
+            return opened(path, tensors=tensors)
         except IntegrityError as error:
             note(f"passed over a checkpoint: {error}")
     if found:
@@ -136,14 +139,19 @@ def latest(folder: Path, note: Callable[[str], None]) -> Checkpoint | None:
     return None
 
 
-def opened(path: Path) -> Checkpoint:
+def opened(path: Path, *, tensors: bool = True) -> Checkpoint:
     """A checkpoint by its folder, every file compared with the marker's sha256.
+
+    Args:
+      path: The folder.
+      tensors: False leaves their files unread, for whoever asks for the state alone.
 
     Raises:
       IntegrityError: The marker or a file is missing, or altered.
     """
     try:
-        marker = json.loads((path / MARKER).read_bytes())
+        raw = (path / MARKER).read_bytes()
+        marker = json.loads(raw)
         files, step, version = dict(marker["files"]), int(marker["step"]), marker["format_version"]
     except FileNotFoundError as error:
         raise IntegrityError(f"{path} has no {MARKER}: it is no checkpoint, or was interrupted") from error
@@ -152,12 +160,14 @@ def opened(path: Path) -> Checkpoint:
     if version != _FORMAT:
         raise IntegrityError(f"{path / MARKER} is of format {version!r}, this program reads {_FORMAT}")
     for name, entry in files.items():
+        if not tensors and name.startswith(f"{_TENSORS}/"):
+            continue
         file = path / name
         if not file.is_file():
             raise IntegrityError(f"{file} is missing")
         if (is_now := _entry(file)) != entry:
             raise IntegrityError(f"{file} is not what was written: {is_now!r}, the marker says {entry!r}")
-    return Checkpoint(path, step, json.loads((path / _STATE).read_bytes()))
+    return Checkpoint(path, step, json.loads((path / _STATE).read_bytes()), hashlib.sha256(raw).hexdigest())
 
 
 def prune(folder: Path, keep: int, proven: int) -> None:

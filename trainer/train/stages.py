@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from schemas.training import ModelSpec, RopeChange, StageSpec, TrainingSpec
-from trainer.batch import Batch, Source
+from trainer.batch import Batch
 from trainer.errors import TrainerError
 from trainer.loader import PlanSource
 from trainer.losses.dpo import dpo
@@ -22,7 +22,7 @@ from trainer.train.training import Training
 Loss = Callable[[Batch], tuple[Tensor, Tensor]]
 
 
-def source(stage: StageSpec, spec: TrainingSpec, made: Materials, plans: Path) -> Source:
+def source(stage: StageSpec, spec: TrainingSpec, made: Materials, plans: Path) -> PlanSource:
     """The stage's batches.
 
     Raises:

@@ -1,21 +1,18 @@
-"""What stands before a run's first step: the recipe as it will run, its tokenizer, its segments."""
+"""How a run is started and who watches it; what follows for its recipe and tokenizer before it has an output."""
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from schemas.training import TrainingSpec
-from trainer import materials
 from trainer.errors import TrainerError
-from trainer.materials import Materials
 from trainer.model.shape import Shape
 from trainer.segments.tokenize import Progress
 from trainer.tokenizer.tokenizer import Tokenizer
-from trainer.train import checkpoint, stages
-from trainer.train.identity import see_tokenizer
-from trainer.train.ranks import Ranks
-from trainer.trained import TOKENIZER, Trained
+from trainer.train import stages
+from trainer.train.metrics import Row
+from trainer.trained import Stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +32,20 @@ class Options:
     deterministic: bool = False
 
 
-def fitted(spec: TrainingSpec, start: Trained | None, anneal: bool) -> TrainingSpec:
+class Watcher(Protocol):
+    """Whoever watches a run, on the first rank."""
+
+    def note(self, words: str) -> None:
+        """Something to tell once."""
+
+    def tokenized(self, progress: Progress) -> None:
+        """How far the data of a source is tokenised."""
+
+    def row(self, row: Row, timing: Mapping[str, Any], total: int) -> None:
+        """A step was done; `timing` is the newest row of timing.jsonl, `total` the whole run's targets."""
+
+
+def fitted(spec: TrainingSpec, start: Stored | None, anneal: bool) -> TrainingSpec:
     """The recipe as it will run: with the shape of the model that is started from, annealing alone where asked.
 
     Raises:
@@ -46,14 +56,14 @@ def fitted(spec: TrainingSpec, start: Trained | None, anneal: bool) -> TrainingS
         spec = _annealing(spec, start)
     if start is not None:
         _check_shape(spec, start)
-        spec = spec.model_copy(update={"model": start.decoder.spec})
+        spec = spec.model_copy(update={"model": start.spec})
     if spec.model is None:
         raise TrainerError("the recipe gives no model of its own: say which to start from with --init DIR")
     stages.check_lengths(spec.model, spec)
     return spec
 
 
-def given_tokenizer(options: Options, start: Trained | None) -> Tokenizer | None:
+def given_tokenizer(options: Options, start: Stored | None) -> Tokenizer | None:
     """The tokenizer that the run was given, by a file or with its weights; None: it trains one.
 
     Raises:
@@ -67,7 +77,7 @@ def given_tokenizer(options: Options, start: Trained | None) -> Tokenizer | None
             f"{str(options.tokenizer)!r} is tokenizer {given.sha256[:16]}…, the weights of {options.init!r} were "
             f"trained with {start.tokenizer.sha256[:16]}…; leave --tokenizer out"
         )
-    rows = start.decoder.shape.vocab_size
+    rows = start.shape.vocab_size
     if start.tokenizer.largest_id >= rows:
         raise TrainerError(
             f"the tokenizer of {options.init!r} has ids up to {start.tokenizer.largest_id}, its embedding {rows} rows; "
@@ -76,41 +86,7 @@ def given_tokenizer(options: Options, start: Trained | None) -> Tokenizer | None
     return start.tokenizer
 
 
-def origin(start: Trained | None, path: str) -> str:
-    """What a run's weights are at its start, for run.json; empty for fresh ones."""
-    if start is None:
-        return ""
-    if start.checkpoint is None:
-        return str(Path(path).resolve())
-    marker = (start.checkpoint.path / checkpoint.MARKER).read_bytes()
-    return f"checkpoint of step {start.checkpoint.step}, sha256 {hashlib.sha256(marker).hexdigest()}"
-
-
-def prepared(
-    spec: TrainingSpec,
-    data: Mapping[str, str],
-    output: Path,
-    given: Tokenizer | None,
-    segments: str,
-    ranks: Ranks,
-    progress: Callable[[Progress], None],
-) -> Materials:
-    """The tokenizer in the output, and the segments; made by the first rank, then opened by all.
-
-    Raises:
-      TrainerError: The data or its tokenizer don't fit.
-      IntegrityError: A file of the data or of the run's own tokenizer is damaged.
-    """
-    folder = output / TOKENIZER
-    with ranks.while_first_works():
-        if ranks.first:
-            see_tokenizer(output, folder)
-            own = materials.kept_tokenizer(folder, lambda: given or materials.trained_tokenizer(spec, data))
-            materials.gather(spec, data, own, segments, progress)
-    return materials.gather(spec, data, Tokenizer.load(folder), segments)
-
-
-def _annealing(spec: TrainingSpec, start: Trained | None) -> TrainingSpec:
+def _annealing(spec: TrainingSpec, start: Stored | None) -> TrainingSpec:
     """The stage `anneal` alone, with its sources."""
     kept = tuple(stage for stage in spec.stages if stage.name == "anneal")
     if not kept:
@@ -122,14 +98,14 @@ def _annealing(spec: TrainingSpec, start: Trained | None) -> TrainingSpec:
     return spec.model_copy(update={"stages": kept, "sources": sources})
 
 
-def _check_shape(spec: TrainingSpec, start: Trained) -> None:
+def _check_shape(spec: TrainingSpec, start: Stored) -> None:
     """A recipe's model, where it has one, is the one that is started from. Its context and rotary base may differ."""
     if spec.model is None:
         return
-    own = start.decoder.shape
+    own = start.shape
     wanted = Shape.of(spec.model, spec.model.vocab_size or own.vocab_size)
     sizes = ("layers", "dim", "heads", "kv_heads", "ffn_dim", "vocab_size", "tied")
-    pairs = {"family": (spec.model.family, start.decoder.spec.family)}
+    pairs = {"family": (spec.model.family, start.spec.family)}
     pairs |= {key: (getattr(wanted, key), getattr(own, key)) for key in sizes}
     for key, (ours, theirs) in pairs.items():
         if ours != theirs:

@@ -90,33 +90,29 @@ class Training:
             }
         )
 
-    def restore(self, state: Mapping[str, Any], checkpoint: Checkpoint | None, ranks: Ranks) -> None:
+    def restore(self, checkpoint: Checkpoint, ranks: Ranks) -> None:
         """Goes on from a checkpoint, on any number of ranks. The model has the shape that it had then.
 
         Args:
-          state: The checkpoint's, on every rank.
-          checkpoint: On the first rank; the others get the tensors from it.
+          checkpoint: Its tensors are read by the first rank, and the others get them from it.
           ranks: Who takes part.
 
         Raises:
           TrainerError: Its tensors are not those of this model and optimizer.
         """
+        state = checkpoint.state
         self.progress = Progress(**state["progress"])
         self.guards.restore(state["guards"])
         self.facts = dict(state["facts"])
         self.average = Average(self.model, state["average"]) if state["average"] is not None else None
         self.reference = _frozen(self.model) if state["reference"] else None
-        tensors = self.tensors()
-        if checkpoint:
-            checkpoint.load(tensors)
-        self._share(tensors, ranks)
+        if ranks.first:
+            checkpoint.load(self.tensors())
+        self.share(ranks)
 
-    def start_alike(self, ranks: Ranks) -> None:
-        """Gives every rank the first one's weights."""
-        self._share(self.tensors(), ranks)
-
-    def _share(self, tensors: Mapping[str, Tensor], ranks: Ranks) -> None:
-        for tensor in tensors.values():
+    def share(self, ranks: Ranks) -> None:
+        """Gives every rank the first one's tensors; what its own held does not count."""
+        for tensor in self.tensors().values():
             ranks.share(tensor)
 
 

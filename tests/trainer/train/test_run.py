@@ -12,21 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from schemas.training import ModelSpec, TokenizerSpec, TrainingSpec
+from schemas.training import ModelSpec, SourceSpec, TokenizerSpec, TrainingSpec
 from storage.errors import Locked
 from storage.lock import Lock
 from tests.trainer import nano
 from tests.trainer.nano import Made, Watch, changed, losses, spec
 from trainer.errors import ForeignError, IntegrityError, TrainerError, TrainingFailedError
-from trainer.evaluate.held_out import HeldOut
+from trainer.evaluate.held_out import HeldOut, held_out_documents
+from trainer.model.decoder import Decoder
 from trainer.model.room import Room
-from trainer.segments.library import Library
 from trainer.segments.read import Segments
 from trainer.tokenizer import bpe
 from trainer.train import checkpoint
 from trainer.train.start import fitted
-from trainer.trained import open_trained
+from trainer.trained import Stored, open_trained, stored
 
 ROOT = Path(__file__).parents[3]
 
@@ -44,10 +45,10 @@ def fresh(tiny: Made, tmp_path: Path) -> Made:
     return Made(tmp_path / "out", tiny.data, tiny.segments)
 
 
-def begun(made: Made, steps: int, one: TrainingSpec | None = None) -> list[dict[str, Any]]:
-    """Trains so many steps, two at least; in the last one a signal has come."""
+def begun(made: Made, steps: int, one: TrainingSpec | None = None, **options: Any) -> list[dict[str, Any]]:
+    """Trains up to a step, two at least; in the last one a signal has come."""
     watch = Watch(lambda row: signal.raise_signal(signal.SIGTERM) if row.step == steps - 1 else None)
-    assert made.go(one or spec(), watch) is False
+    assert made.go(one or spec(), watch, **options) is False
     assert len(made.rows) == steps
     return made.rows
 
@@ -97,17 +98,61 @@ def test_held_out_loss_is_of_the_average(tiny: Made) -> None:
     keys = json.loads((tiny.output / "run.json").read_bytes())["segments"]["second"]
     folder = tiny.segments / keys["web"]
     trained = open_trained(tiny.output)
-    held = HeldOut(Library([Segments.open(str(folder))]), [0], 0.1, trained.tokenizer)
+    held = HeldOut(held_out_documents("web", SourceSpec(), Segments.open(str(folder)), 0.1), trained.tokenizer)
     assert 10 < len(held.documents) < 40
     told = tiny.summary["held_out"]["second"]
     assert held.loss(trained.decoder, 32).loss == pytest.approx(told["loss"], rel=1e-6)
 
 
-def test_a_finished_run_is_found_finished(copy: Made) -> None:
-    before = copy.rows
-    watch = Watch()
-    assert copy.go(spec(), watch) is True
-    assert (copy.rows, watch.rows) == (before, [])
+def test_a_finished_run_is_found_finished(copy: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read again to see it; what is missing of its result is made again."""
+    written, before, watch = times(copy), copy.summary, Watch()
+    with monkeypatch.context() as patched:
+        for what in ("trainer.train.prepare.checkpoint.latest", "trainer.train.run.Decoder"):
+            patched.setattr(what, pytest.fail)
+        assert copy.go(spec(), watch) is True
+    assert times(copy) == written
+    for name in ("report.html", "summary.json", "_SUCCESS"):
+        (copy.output / name).unlink()
+        assert copy.go(spec(), watch) is True
+        assert (copy.output / name).exists()
+    assert (copy.summary, watch.rows) == (before, [])
+
+
+def times(made: Made) -> dict[Path, int]:
+    """When a run's files were written."""
+    return {path: path.stat().st_mtime_ns for path in made.output.rglob("*") if path.name != "lock"}
+
+
+def test_weights_are_drawn_and_read_once(tiny: Made, fresh: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the first rank of a run that begins; where it goes on, and on other ranks, there is only room for them."""
+    drawn, read, draw, decoder = [], [], Decoder.initialise, Stored.decoder
+
+    def drawing(self: Decoder, generator: torch.Generator) -> None:
+        drawn.extend(weight for weight in self.parameters() if not weight.is_meta)
+        draw(self, generator)
+
+    def reading(self: Stored, average: bool, device: torch.device) -> Decoder:
+        read.append(self.path)
+        return decoder(self, average, device)
+
+    monkeypatch.setattr(Decoder, "initialise", drawing)
+    monkeypatch.setattr(Stored, "decoder", reading)
+    begun(fresh, 2)
+    assert (len(drawn) > 0, read) == (True, [])
+    drawn.clear()
+    begun(fresh, 4)
+    assert (drawn, read) == ([], [])
+    other = Made(fresh.output.with_name("other"), fresh.data, fresh.segments)
+    begun(other, 2, init=str(tiny.output))
+    assert (drawn, len(read)) == ([], 1)
+    begun(other, 4, init=str(tiny.output))
+    assert (drawn, len(read)) == ([], 1)
+
+
+def test_a_checkpoint_before_a_stop_alone(fresh: Made) -> None:
+    begun(fresh, 7, spec(checkpoint_every=0))
+    assert [path.name for path in (fresh.output / "checkpoints").iterdir()] == ["step-000007"]
 
 
 def test_killed_and_gone_on_with(tiny: Made, fresh: Made) -> None:
@@ -180,10 +225,10 @@ OTHERS: dict[str, tuple[Callable[[], TrainingSpec], str]] = {
 @pytest.mark.parametrize("case", OTHERS)
 def test_another_recipe_is_refused(tiny: Made, case: str) -> None:
     make, words = OTHERS[case]
-    before = {path: path.stat().st_mtime_ns for path in tiny.output.rglob("*")}
+    before = times(tiny)
     with pytest.raises(ForeignError, match=words):
         tiny.go(make())
-    assert {path: path.stat().st_mtime_ns for path in tiny.output.rglob("*") if path.name != "lock"} == before
+    assert times(tiny) == before
 
 
 def test_other_data_is_refused(tiny: Made, tmp_path: Path) -> None:
@@ -351,9 +396,9 @@ SHAPES = {"layers": 2, "dim": 32, "heads": 4, "kv_heads": 1, "ffn_dim": 64, "voc
 
 @pytest.mark.parametrize("key", [*SHAPES, "family"])
 def test_weights_of_another_shape(tiny: Made, key: str) -> None:
-    start = open_trained(tiny.output)
+    start = stored(tiny.output)
     model = {"family": "llama", "layers": 1, "dim": 16, "heads": 2, "ffn_dim": 32, "context": 8}
-    assert fitted(spec(model=model), start, anneal=False).model == start.decoder.spec
+    assert fitted(spec(model=model), start, anneal=False).model == start.spec
     other = ModelSpec.model_validate({**model, key: SHAPES.get(key, "qwen2")})
     with pytest.raises(TrainerError, match=rf"model\.{key} is .* in the recipe, the model to start from has"):
         fitted(spec().model_copy(update={"model": other}), start, anneal=False)
