@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -14,10 +15,18 @@ from trainer.train.ranks import Ranks, joined
 from trainer.train.training import Training
 
 
-def train(ranks: Ranks, folder: str, dtype: str, micro_rows: int, stop: int, lr: float = 0) -> None:
+def train(
+    ranks: Ranks,
+    folder: str,
+    dtype: str,
+    micro_rows: int,
+    stop: int,
+    lr: float = 0,
+    optimizer: Literal["adamw", "muon"] = "adamw",
+) -> None:
     """Two stages, or up to a step, or until they fail; at a learning rate of their own."""
     model = Toy(getattr(torch, dtype), seed=ranks.rank)  # the first rank's weights count
-    training = Training(model, OptimizerSpec(), guards=Guards(GuardSpec(max_skips=1)))
+    training = Training(model, OptimizerSpec(name=optimizer), guards=Guards(GuardSpec(max_skips=1)))
     stages = [ListSource(seed=1), ListSource(steps=9, rows=7, seed=2, seq_len=5)]
     options = {"micro_rows": micro_rows, "average": True, "every": 60, "at_step": stop_at(stop - 1)}
     failed = ""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from schemas.training import OptimizerSpec
 from tests.trainer.train.toys import ListSource, Toy, rows, run
 from trainer.errors import TrainerError
 from trainer.train.ranks import joined
@@ -23,7 +24,7 @@ def stages() -> list[ListSource]:
 
 
 def torchrun(world: int, *scenarios: tuple[Any, ...]) -> None:
-    """Starts ranks on this machine, which train one after the other: (folder, dtype, micro_rows, stop, lr or none)."""
+    """Starts ranks on this machine, which run one scenario after the other: arguments of `ranks_script.train`."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
     arguments = ["-m", "tests.trainer.train.ranks_script", json.dumps(scenarios, default=str)]
     before = filter(None, [os.environ.get("PYTHONPATH")])
@@ -42,6 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torchrun(
         2,
         (top / "two", "float64", 3, 0),
+        (top / "muon-two", "float64", 3, 0, 0, "muon"),
         (top / "changed", "float64", 2, 5),
         (top / "whole", "float32", 2, 0),
         (top / "cut", "float32", 2, 8),
@@ -49,7 +51,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (top / "ruined", "float32", 2, 8),
         (top / "ruined", "float32", 2, 0, 1e30),
     )
-    torchrun(3, (top / "three", "float64", 1, 0), (top / "changed", "float64", 2, 14))
+    muon = (top / "muon-three", "float64", 1, 0, 0, "muon")
+    torchrun(3, (top / "three", "float64", 1, 0), muon, (top / "changed", "float64", 2, 14))
     return top
 
 
@@ -90,6 +93,16 @@ def test_many_are_one(trained: Path, alone: Training, name: str, world: int) -> 
     assert [row.loss for row in many] == pytest.approx([row.loss for row in one], rel=1e-12, abs=0)
     assert [(row.step, row.tokens, row.lr) for row in many] == [(row.step, row.tokens, row.lr) for row in one]
     close(tensors(trained / name, world), alone)
+
+
+def test_muon_of_many_is_that_of_one(trained: Path, tmp_path: Path) -> None:
+    """Two matrices: with two ranks each works one out, of three one has none."""
+    alone = run(tmp_path, stages(), training=Training(Toy(torch.float64), OptimizerSpec(name="muon")), average=True)
+    for world, name in ((2, "muon-two"), (3, "muon-three")):
+        assert [row.loss for row in rows(trained / name)] == pytest.approx(
+            [row.loss for row in rows(tmp_path)], rel=1e-11, abs=0
+        )
+        close(tensors(trained / name, world), alone)
 
 
 def test_gone_on_with_by_other_ranks(trained: Path, alone: Training) -> None:
