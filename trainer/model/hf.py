@@ -181,7 +181,8 @@ def _transposed(family: str, ours: str) -> bool:
 
 def _joined(family: str, names: list[str], weights: Mapping[str, Tensor]) -> Tensor:
     """One of their tensors out of ours."""
-    whole = torch.cat([weights[name].detach() for name in names])
+    parts = [weights[name].detach() for name in names]
+    whole = torch.cat(parts) if len(parts) > 1 else parts[0]
     return whole.T.contiguous() if _transposed(family, names[0]) else whole
 
 
