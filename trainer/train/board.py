@@ -21,10 +21,7 @@ class Board:
         try:
             from torch.utils.tensorboard import SummaryWriter  # optional, and slow to import
         except ImportError as error:
-            raise TrainerError(
-                "TensorBoard's event files need the package tensorboard: pip install 'gristmill[trainer]', "
-                "or train without them"
-            ) from error
+            raise TrainerError("tensorboard is not installed; pip install 'gristmill[trainer]'") from error
         self._writer = SummaryWriter(str(folder), purge_step=after + 1)
 
     def add(self, step: int, values: Mapping[str, float | None]) -> None:
