@@ -14,8 +14,8 @@ from dedup.minhash import MinHash
 from schemas.records import Document
 from schemas.training import TokenizerSpec, TrainingSpec
 from storage.commit import replace_atomic
-from trainer import materials
-from trainer.corpus import Corpus
+from trainer import own_tokenizer
+from trainer.corpus import Corpus, sample_rows
 from trainer.errors import ForeignError, TrainerError
 from trainer.evaluate.bits_per_byte import Text, evaluate
 from trainer.tokenizer import bpe
@@ -177,7 +177,7 @@ def ablate(
     held = hold_out(texts, corpora)
     _claim(output / ARMS, corpora)
     tokenizer = output / TOKENIZER_FOLDER
-    own = materials.kept_tokenizer(tokenizer, lambda: _union(spec.tokenizer, arms.values(), spec.seed))
+    own = own_tokenizer.kept(tokenizer, lambda: _union(spec.tokenizer, arms.values(), spec.seed))
     options = Options(tokenizer=tokenizer, segments=segments)
     (name,) = (source.data for source in spec.sources.values())
     losses: dict[str, list[float]] = {arm: [] for arm in (*arms, "null")}
@@ -244,5 +244,5 @@ def _passes(stages: Iterable[tuple[Any, Any]]) -> float:
 def _union(spec: TokenizerSpec, folders: Iterable[str], seed: int) -> Tokenizer:
     folders = list(folders)
     share = -(-spec.texts // len(folders))
-    texts = (text for folder in folders for _, text in materials.sample_rows(folder, share, seed))
+    texts = (text for folder in folders for _, text in sample_rows(folder, share, seed))
     return Tokenizer.from_json(bpe.train(texts, spec))

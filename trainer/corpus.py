@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 from pydantic import ValidationError
 
 from schemas.manifest import FileEntry, Manifest
@@ -18,6 +19,11 @@ from trainer.held import held
 
 MANIFEST = "manifest.json"
 SHARDS = "shards/"
+ROWS_PER_TEXT = 20
+"""Rows of a corpus that may be read for each row of a sample."""
+_COLUMNS = ("id", "language", "text")
+_LEFT_OUT = ("metadata",)
+"""What shards have besides and is large."""
 
 
 class Corpus:
@@ -88,6 +94,40 @@ class Corpus:
             f"{join(self.folder, shard.path)!r} is not the file that {join(self.folder, MANIFEST)!r} names: {what}; "
             "copy the file again from where the run wrote it, or run the curation again"
         )
+
+
+def sample_rows(folder: str, wanted: int, seed: int) -> Iterator[tuple[str, str]]:
+    """About `wanted` rows (language, text) of a curated folder, chosen by hash of the seed and the document's id.
+
+    They come from as many shards, in a seeded order, as hold ROWS_PER_TEXT times as many rows. The language is empty
+    where the folder says none.
+
+    Raises:
+      TrainerError: There is no such folder, or a shard has no ids or texts.
+      IntegrityError: A shard is missing, or is not the one that the manifest names.
+    """
+    corpus, shards, rows = Corpus(folder), [], 0
+    for shard in sorted(corpus.shards, key=lambda shard: _place(shard.path, seed)):
+        shards.append(shard)
+        rows += shard.rows
+        if rows >= wanted * ROWS_PER_TEXT:
+            break
+    below = min(1.0, wanted / max(rows, 1)) * 2**64
+    for shard in shards:
+        for batch in corpus.rows(shard, leave_out=_LEFT_OUT):
+            if missing := {"id", "text"} - set(batch.schema.names):
+                raise TrainerError(
+                    f"shard {shard.path!r} of {folder!r} has no column {sorted(missing)}; there are "
+                    f"{batch.schema.names}"
+                )
+            for row in batch.select([name for name in _COLUMNS if name in batch.schema.names]).to_pylist():
+                if row["text"] and _place(row["id"] or "", seed) < below:
+                    yield row.get("language") or "", row["text"]
+
+
+def _place(name: str, seed: int) -> int:
+    """A hash of 64 bits that has nothing to do with those that shares of sources and held-out documents go by."""
+    return xxhash.xxh3_64_intdigest(f"sample {seed} {name}".encode())
 
 
 def _manifest(folder: str) -> Manifest:

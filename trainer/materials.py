@@ -1,20 +1,13 @@
-"""What a recipe trains on, made from the data that is given: a tokenizer, segments, and the library over them."""
+"""What a recipe trains on, made from the data that is given: segments, and the library over them."""
 
-import itertools
-import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import xxhash
-
-from schemas.chat import Conversation, Preference
 from schemas.training import SourceSpec, TrainingSpec
 from storage.paths import exists, join
 from storage.registry import cache_folder
 from trainer import arithmetic
-from trainer.chat.importers import read_conversations, read_preferences
 from trainer.chat.jsonl import files
 from trainer.corpus import Corpus
 from trainer.errors import ForeignError, TrainerError
@@ -24,14 +17,7 @@ from trainer.segments.library import Library
 from trainer.segments.origin import MadeTexts, Origin
 from trainer.segments.read import MANIFEST, Segments
 from trainer.segments.tokenize import Progress, make, tokenize
-from trainer.tokenizer import bpe
 from trainer.tokenizer.tokenizer import Tokenizer
-
-ROWS_PER_TEXT = 20
-"""Rows of a corpus that may be read for each text that the tokenizer is trained on."""
-_COLUMNS = ("id", "language", "text")
-_LEFT_OUT = ("metadata",)
-"""What shards have besides and is large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,38 +79,6 @@ def _reading(names: Iterable[str]) -> str:
     return f"they read {told}" if told else "none reads any: what they learn is generated"
 
 
-def trained_tokenizer(spec: TrainingSpec, data: Mapping[str, str]) -> Tokenizer:
-    """One trained on a sample of the recipe's sources."""
-    return Tokenizer.from_json(bpe.train(sample_texts(spec, data), spec.tokenizer))
-
-
-def kept_tokenizer(folder: Path, make: Callable[[], Tokenizer]) -> Tokenizer:
-    """The tokenizer that stands in a folder; made and saved where there is none. Killed, it leaves all or nothing."""
-    if not folder.exists():
-        half = folder.with_name(f".{folder.name}")
-        shutil.rmtree(half, ignore_errors=True)
-        make().save(half)
-        half.rename(folder)
-    return Tokenizer.load(folder)
-
-
-def sample_texts(spec: TrainingSpec, data: Mapping[str, str]) -> Iterator[str]:
-    """About `tokenizer.texts` texts, equally many of each data, chosen by hash; conversations give their contents."""
-    origins = {(source.kind, source.data, source.generate): source for source in spec.sources.values()}
-    share = -(-spec.tokenizer.texts // len(origins))
-    for source in origins.values():
-        if source.kind == "text" and not source.generate:
-            yield from (text for _, text in sample_rows(data[source.data], share, spec.seed))
-            continue
-        items: Iterable[str | Conversation | Preference]
-        if source.generate:
-            items = _generated(source, spec.seed)
-        else:
-            read = read_conversations if source.kind == "chat" else read_preferences
-            items = read(data[source.data])
-        yield from (_contents(item) for item in itertools.islice(items, share))
-
-
 def gather(
     spec: TrainingSpec,
     data: Mapping[str, str],
@@ -178,6 +132,16 @@ def by_stage(keys: Mapping[str, Mapping[str, str]], given: Materials, segments: 
     }
 
 
+def generated(source: SourceSpec, seed: int) -> Sequence[Any]:
+    """Texts, conversations or preferences, as the source's kind has it."""
+    make: dict[str, Callable[..., Sequence[Any]]] = {
+        "text": arithmetic.texts,
+        "chat": arithmetic.conversations,
+        "preference": arithmetic.preferences,
+    }
+    return make[source.kind](source.documents, seed, below=source.below)
+
+
 def _reopened(stage: str, keys: Mapping[str, str], given: Materials, root: str) -> Materials:
     """Segments by their keys, those that are open already as they are."""
     folders = {folder.manifest.key: folder for folder in given.library.folders}
@@ -200,60 +164,8 @@ def _root(segments: str) -> str:
     return segments or str(cache_folder() / "segments")
 
 
-def sample_rows(folder: str, wanted: int, seed: int) -> Iterator[tuple[str, str]]:
-    """About `wanted` rows (language, text) of a curated folder, chosen by hash of the seed and the document's id.
-
-    They come from as many shards, in a seeded order, as hold ROWS_PER_TEXT times as many rows. The language is empty
-    where the folder says none.
-
-    Raises:
-      TrainerError: There is no such folder, or a shard has no ids or texts.
-      IntegrityError: A shard is missing, or is not the one that the manifest names.
-    """
-    corpus, shards, rows = Corpus(folder), [], 0
-    for shard in sorted(corpus.shards, key=lambda shard: _place(shard.path, seed)):
-        shards.append(shard)
-        rows += shard.rows
-        if rows >= wanted * ROWS_PER_TEXT:
-            break
-    below = min(1.0, wanted / max(rows, 1)) * 2**64
-    for shard in shards:
-        for batch in corpus.rows(shard, leave_out=_LEFT_OUT):
-            if missing := {"id", "text"} - set(batch.schema.names):
-                raise TrainerError(
-                    f"shard {shard.path!r} of {folder!r} has no column {sorted(missing)}; there are "
-                    f"{batch.schema.names}"
-                )
-            for row in batch.select([name for name in _COLUMNS if name in batch.schema.names]).to_pylist():
-                if row["text"] and _place(row["id"] or "", seed) < below:
-                    yield row.get("language") or "", row["text"]
-
-
-def _place(name: str, seed: int) -> int:
-    """A hash of 64 bits that has nothing to do with those that shares of sources and held-out documents go by."""
-    return xxhash.xxh3_64_intdigest(f"sample {seed} {name}".encode())
-
-
 def _origin(source: SourceSpec, seed: int) -> Origin:
-    place, made = f"{source.generate}, seed {seed}", _generated(source, seed)
+    place, made = f"{source.generate}, seed {seed}", generated(source, seed)
     if source.kind == "text":
         return MadeTexts(made, place)
     return Made(made, source.kind, place, source.answers_only or source.kind == "preference")
-
-
-def _generated(source: SourceSpec, seed: int) -> Sequence[Any]:
-    """Texts, conversations or preferences, as the source's kind has it."""
-    make: dict[str, Callable[..., Sequence[Any]]] = {
-        "text": arithmetic.texts,
-        "chat": arithmetic.conversations,
-        "preference": arithmetic.preferences,
-    }
-    return make[source.kind](source.documents, seed, below=source.below)
-
-
-def _contents(item: str | Conversation | Preference) -> str:
-    if isinstance(item, str):
-        return item
-    messages = item.messages if isinstance(item, Conversation) else (*item.prompt, item.chosen, item.rejected)
-    texts = (text for message in messages for text in (message.reasoning_content, message.content))
-    return "\n".join(filter(None, texts))

@@ -47,7 +47,7 @@ def add(commands: Any, name: str) -> None:
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
     from schemas.training import TokenizerSpec
-    from trainer.materials import sample_rows
+    from trainer.corpus import sample_rows
     from trainer.tokenizer import bpe
     from trainer.tokenizer.report import measure
     from trainer.tokenizer.tokenizer import Tokenizer

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from storage.stores import remote
+from tests.trainer import nano
 from tests.trainer.curated import document, manifest, write
-from trainer.corpus import Corpus
+from trainer.corpus import Corpus, sample_rows
 from trainer.errors import IntegrityError, TrainerError
 
 TEXTS = [[f"text {shard} {i}" for i in range(20)] for shard in range(2)]
@@ -106,3 +107,25 @@ def test_a_manifest_without_shards(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(manifest(()).model_dump_json())
     with pytest.raises(TrainerError, match="names nothing below 'shards/': there are no documents"):
         Corpus(str(tmp_path))
+
+
+def test_a_sample_by_hash(tmp_path: Path) -> None:
+    """About as many as asked, languages with them, other ones for another seed, all where all are wanted."""
+    web = str(nano.corpus(tmp_path / "web", 90))
+    rows = list(sample_rows(web, 30, seed=1))
+    assert 15 < len(rows) < 50
+    assert {language for language, _ in rows} == {"en", "ko"}
+    assert list(sample_rows(web, 30, seed=1)) == rows
+    assert set(sample_rows(web, 30, seed=2)) != set(rows)
+    assert len(list(sample_rows(web, 1000, seed=1))) == 90
+    texts = {nano.prose(n, "ko" if n % 3 == 2 else "en") for n in range(90)}
+    assert {text for _, text in rows} < texts
+
+
+def test_a_sample_reads_no_more_shards_than_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.corpus.ROWS_PER_TEXT", 2)
+    shards = [[document(100 * part + n, f"{part} {n}") for n in range(50)] for part in range(6)]
+    folder = str(write(tmp_path / "data", shards))
+    rows = list(sample_rows(folder, 50, seed=3))
+    assert len({text.split()[0] for _, text in rows}) == 2
+    assert 30 < len(rows) < 70

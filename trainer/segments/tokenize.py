@@ -17,9 +17,8 @@ from trainer.segments.marks import Mark
 from trainer.segments.origin import Kind, Origin, TextOrigin, sha256
 from trainer.segments.read import FORMAT_VERSION, MANIFEST, Segments, check_files, read_manifest, sizes
 from trainer.segments.work import Job, seal_units
-from trainer.tokenizer.tokenizer import Tokenizer
+from trainer.tokenizer.tokenizer import TOKENIZER, Tokenizer
 
-TOKENIZER = "tokenizer.json"
 SEGMENT_TOKENS = 64 * 10**6
 """Tokens of a segment at most: 128 or 256 MB of ids."""
 

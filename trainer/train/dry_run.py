@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from schemas.training import TrainingSpec
-from trainer import materials
+from trainer import materials, own_tokenizer
 from trainer.plan.summary import PlanSummary
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import stages
@@ -31,7 +31,7 @@ def dry_run(
     materials.check(spec, data)
     assert spec.model is not None
     stages.vocab_size(spec.model, tokenizer.largest_id + 1 if tokenizer else spec.tokenizer.vocab_size)
-    own = tokenizer or materials.trained_tokenizer(spec, data)
+    own = tokenizer or own_tokenizer.trained(spec, data)
     made = materials.gather(spec, data, own, segments)
     found: list[tuple[str, PlanSummary]] = []
     with tempfile.TemporaryDirectory(prefix="gristmill-plan-") as plans:

@@ -36,7 +36,6 @@ _FREE = {
     "micro_rows",
     "compile",
     "checkpoint_activations",
-    "stages",
 }
 """Parts of a recipe that may change between one start and the next: what is kept, and what fits a machine."""
 _MAY_CHANGE = re.compile(
@@ -154,7 +153,7 @@ class Identity:
         return notes
 
     def _decisive(self) -> dict[str, Any]:
-        recipe = self.spec.model_dump(mode="json", by_alias=True, exclude=_FREE)
+        recipe = self.spec.model_dump(mode="json", by_alias=True, exclude={*_FREE, "stages"})
         stages = [stage.model_dump(mode="json", by_alias=True, exclude={"gate"}) for stage in self.spec.stages]
         told = {"recipe": {**recipe, "stages": stages}, "start": self.start}
         if self.tokenizer:

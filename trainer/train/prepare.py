@@ -10,7 +10,7 @@ import torch
 
 from schemas.training import ModelSpec, TrainingSpec
 from storage.lock import Lock
-from trainer import materials
+from trainer import materials, own_tokenizer
 from trainer.materials import Materials
 from trainer.model.decoder import Decoder
 from trainer.segments.tokenize import Progress
@@ -153,6 +153,6 @@ def _tokenized(
     with ranks.while_first_works():
         if ranks.first:
             see_tokenizer(output, folder)
-            own = materials.kept_tokenizer(folder, lambda: given or materials.trained_tokenizer(spec, data))
+            own = own_tokenizer.kept(folder, lambda: given or own_tokenizer.trained(spec, data))
             materials.gather(spec, data, own, segments, progress)
     return materials.gather(spec, data, Tokenizer.load(folder), segments)

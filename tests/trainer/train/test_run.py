@@ -126,7 +126,9 @@ def times(made: Made) -> dict[Path, int]:
 
 def test_weights_are_drawn_and_read_once(tiny: Made, fresh: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the first rank of a run that begins; where it goes on, and on other ranks, there is only room for them."""
-    drawn, read, draw, decoder = [], [], Decoder.initialise, Stored.decoder
+    drawn: list[torch.Tensor] = []
+    read: list[Path] = []
+    draw, decoder = Decoder.initialise, Stored.decoder
 
     def drawing(self: Decoder, generator: torch.Generator) -> None:
         drawn.extend(weight for weight in self.parameters() if not weight.is_meta)
