@@ -1,26 +1,35 @@
 """Held-out documents between stages: their loss, and the gate that a stage must pass before the next one begins."""
 
-from collections.abc import Iterable, Sequence
+import heapq
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.training import GateSpec
+from schemas.training import GateSpec, SourceSpec, StageSpec
 from trainer.errors import TrainerError
 from trainer.evaluate.bits_per_byte import Loss
 from trainer.evaluate.log_probs import log_probs
 from trainer.evaluate.needle import needle, shortest_row
 from trainer.model.decoder import Decoder
-from trainer.plan.shares import is_held_out
-from trainer.segments.library import Library
+from trainer.plan.condition import Condition
+from trainer.plan.ramps import goals
+from trainer.plan.shares import in_share, is_held_out
+from trainer.plan.shuffle import order
+from trainer.plan.sources import read_columns
+from trainer.segments.read import Segments
 from trainer.tokenizer.token_bytes import token_bytes
 from trainer.tokenizer.tokenizer import Tokenizer
 
+Ids = NDArray[np.integer]
+
 ROWS = 64
-"""Held-out documents that are scored."""
-SEGMENTS = 8
-"""Segments of each folder that are looked through for them, the first ones."""
+"""Held-out documents that are scored; a few more where many sources have a small part of the mix."""
+SEGMENTS, MOST_SEGMENTS = 32, 256
+"""Segments of a source that are looked through for them, from all over it; and where those have fewer than ROWS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +50,12 @@ class HeldOut:
     """Documents that no stage trains on, and what a model makes of them between stages.
 
     Args:
-      library: The segments.
-      folders: The library's folders of text sources.
-      share: Of their documents that is held out.
+      documents: Of two tokens or more each.
       tokenizer: The run's.
     """
 
-    def __init__(self, library: Library, folders: Iterable[int], share: float, tokenizer: Tokenizer) -> None:
-        self.documents = held_out_documents(library, folders, share)
+    def __init__(self, documents: Sequence[Ids], tokenizer: Tokenizer) -> None:
+        self.documents = documents
         self._tokenizer = tokenizer
         self._sizes = token_bytes(tokenizer.json)
 
@@ -72,7 +79,9 @@ class HeldOut:
           TrainerError: Nothing is held out to measure by, or no needle fits into a row.
         """
         if not self.documents:
-            raise TrainerError(f"the gate of stage {stage!r} needs held-out text; raise held_out, or give more data")
+            raise TrainerError(
+                f"the gate of stage {stage!r} needs held-out text; raise held_out, mix text in, or give more data"
+            )
         if gate.needle is not None and (least := shortest_row(self._tokenizer)) > length:
             raise TrainerError(
                 f"the gate of stage {stage!r} looks for needles in rows of {length} positions, the shortest takes "
@@ -103,16 +112,43 @@ class HeldOut:
         return Measured(before, loss, found, not faults, why)
 
 
-def held_out_documents(library: Library, folders: Iterable[int], held_out: float) -> Sequence[NDArray[np.integer]]:
-    """The first held-out documents with targets, in the order of their segments; at most ROWS of each folder."""
-    found: list[NDArray[np.integer]] = []
-    for folder in sorted(set(folders)):
-        segments, mine = library.folders[folder], 0
-        for i in range(min(len(segments.manifest.segments), SEGMENTS)):
-            starts = segments.starts(i)
-            hashes = segments.columns(i, ["id_hash"])["id_hash"].to_numpy()
-            scored = is_held_out(hashes, held_out) & (np.diff(starts) > 1)
-            for document in np.flatnonzero(scored)[: ROWS - mine]:
-                found.append(segments.read(i, "tokens", int(starts[document]), int(starts[document + 1])))
-                mine += 1
-    return found
+def parts(stage: StageSpec, sources: Mapping[str, SourceSpec]) -> dict[str, int]:
+    """How many held-out documents of each source a stage is measured by: as its mix has it, at least one."""
+    weights = goals(stage.mix, stage.tokens or 1)
+    weights = {name: weight for name, weight in weights.items() if weight > 0 and sources[name].holds_out}
+    return {name: math.ceil(ROWS * weight / sum(weights.values())) for name, weight in weights.items()}
+
+
+def held_out_documents(name: str, spec: SourceSpec, segments: Segments, held_out: float) -> list[Ids]:
+    """The held-out documents of a source, as a plan would draw them were they not: those whose ids hash lowest.
+
+    Args:
+      name: The source's.
+      spec: What it takes of its folder.
+      segments: Its folder.
+      held_out: Share of documents that is held out.
+
+    Returns:
+      At most ROWS documents with targets, by rising hash. In a folder of more than SEGMENTS segments they are the
+      lowest of some, the same whenever the folder is the same.
+
+    Raises:
+      TrainerError: Its `where` is no condition on its columns.
+      IntegrityError: A segment is damaged.
+    """
+    where = Condition(spec.where, name) if spec.where else None
+    found: list[tuple[int, int, int, int]] = []
+    turns = order(len(segments.manifest.segments), "held out")[:MOST_SEGMENTS] if held_out else ()
+    for turn, i in enumerate(map(int, turns)):
+        if turn >= SEGMENTS and len(found) == ROWS:
+            break
+        columns = read_columns(name, spec, segments, i, {"id_hash", *(where.columns if where else ())})
+        hashes, starts = columns["id_hash"].to_numpy(), segments.starts(i)
+        chosen = is_held_out(hashes, held_out) & in_share(hashes, spec.share) & (np.diff(starts) > 1)
+        if where:
+            chosen[chosen] = where.holds(columns.filter(pa.array(chosen)))
+        those = np.flatnonzero(chosen)
+        those = those[np.argsort(hashes[those], kind="stable")[:ROWS]]
+        found += ((int(hashes[n]), i, int(starts[n]), int(starts[n + 1])) for n in those)
+        found = heapq.nsmallest(ROWS, found)  # of equal hashes, the one that stands first
+    return [segments.read(i, "tokens", start, stop) for _, i, start, stop in found]

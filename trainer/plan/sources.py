@@ -1,5 +1,6 @@
 """A source's documents as runs: contiguous, a fixed number a segment, read one at a time in an order by chance."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from trainer.plan.condition import Condition
 from trainer.plan.shares import in_share, is_held_out
 from trainer.plan.shuffle import order
 from trainer.segments.library import Library
+from trainer.segments.read import Segments
 
 RUN_TOKENS = 2**20
 """About so many tokens a run. Shorter ones mix a window's rows better, longer ones spare reads: a run of 2 to 4 MB
@@ -173,7 +175,8 @@ class SourceRuns:
             return None, None
         wanted = {"id_hash"} if self.is_filtered else set()
         wanted |= {"targets"} if has_mask else set()
-        columns = self._columns(i, sorted(wanted.union(self.where.columns if self.where else ())))
+        wanted.update(self.where.columns if self.where else ())
+        columns = read_columns(self.name, self.spec, self._folder, i, wanted)
         targets = columns["targets"].to_numpy() if has_mask else None
         if not self.is_filtered:
             return targets, None
@@ -181,13 +184,20 @@ class SourceRuns:
         mine = in_share(id_hash, self.spec.share) & ~is_held_out(id_hash, self.held_out)
         return targets, np.packbits(mine & self.where.holds(columns) if self.where else mine)
 
-    def _columns(self, i: int, names: list[str]) -> pa.Table:
-        try:
-            return self._folder.columns(i, names)
-        except IntegrityError:
-            raise
-        except TrainerError as error:
-            raise TrainerError(f"source {self.name!r}, where {self.spec.where!r}: {error}") from error
+
+def read_columns(name: str, spec: SourceSpec, folder: Segments, i: int, columns: Collection[str]) -> pa.Table:
+    """A row a document of a segment of a source's folder.
+
+    Raises:
+        TrainerError: There is no such column; it names the source.
+        IntegrityError: The segment is damaged.
+    """
+    try:
+        return folder.columns(i, sorted(columns))
+    except IntegrityError:
+        raise
+    except TrainerError as error:
+        raise TrainerError(f"source {name!r}, where {spec.where!r}: {error}") from error
 
 
 def _targets(starts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.training import GateSpec, StageSpec, TrainingSpec
 from trainer.errors import TrainingFailedError
-from trainer.evaluate.held_out import HeldOut
+from trainer.evaluate.held_out import HeldOut, Ids, held_out_documents, parts
 from trainer.materials import Materials
 from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import Tokenizer
@@ -24,7 +24,7 @@ class Gates:
 
     Args:
       spec: The recipe.
-      made: By stage that is not over, its data: held out are documents of that.
+      made: By stage that is not over, its data: held out are documents of its sources there.
       tokenizer: The run's.
       ranks: Who takes part.
       note: Is told what a gate saw, on the first rank.
@@ -43,13 +43,18 @@ class Gates:
     ) -> None:
         self._ranks, self._note = ranks, note
         self._short = spec.stages[0].seq_len[0][1]
-        found: dict[int, HeldOut] = {}
-        for one in {id(one): one for one in made.values()}.values():
-            texts = {folder for name, folder in one.folders.items() if spec.sources[name].holds_out}
-            found[id(one)] = HeldOut(one.library, texts, spec.held_out, tokenizer)
-        self._held_out = {name: found[id(one)] for name, one in made.items()}
-        for stage in spec.stages:
-            if stage.gate and stage.name in made:
+        found: dict[tuple[str, str], list[Ids]] = {}  # read once for all stages
+        self._held_out: dict[str, HeldOut] = {}
+        for stage in (stage for stage in spec.stages if stage.name in made):
+            documents: list[Ids] = []
+            for name, count in parts(stage, spec.sources).items():
+                segments = made[stage.name].library.folders[made[stage.name].folders[name]]
+                key = name, segments.manifest.key
+                if key not in found:
+                    found[key] = held_out_documents(name, spec.sources[name], segments, spec.held_out)
+                documents += found[key][:count]
+            self._held_out[stage.name] = HeldOut(documents, tokenizer)
+            if stage.gate:
                 self._held_out[stage.name].check(stage.gate, stage.name, stage.seq_len[-1][1])
 
     def before(self, decoder: Decoder, stage: StageSpec, facts: dict[str, Any]) -> None:
