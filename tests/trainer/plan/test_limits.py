@@ -1,0 +1,142 @@
+"""What a plan may draw: conditions on documents, caps on passes, and what is refused before it starts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.training import SourceSpec
+from tests.trainer.plan.corpora import Folder, library
+from tests.trainer.plan.plans import languages, lognormal, pieces, plan, stage, targets, windows
+from trainer.errors import TrainerError
+from trainer.plan.chain import Plan
+
+
+def test_a_condition_chooses_documents(tmp_path: Path) -> None:
+    folder, source = languages("language = 'ko' and score >= 600")
+    (window,) = windows(plan(tmp_path, stage(passes=1), {"web": folder}, sources={"web": source}))
+    wanted = {n for n in range(600, 1000) if n % 3 == 0}
+    assert {segment * 500 + start // 5 for segment, start, _ in pieces(window)} == wanted
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_rare_condition_ends_windows_after_some_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.plan.compile._MAX_RUNS", 4)
+    folder, source = languages("score % 50 = 0")
+    found = windows(plan(tmp_path, stage(passes=2), {"web": folder}, sources={"web": source}))
+    assert len(found) > 2
+    assert sum(window.counts.targets for window in found) == 2 * 20 * 4
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        ("language = 'xx'", "gives nothing: none of its 1,000 documents"),
+        ("colour = 'red'", r"no columns \['colour'\]"),
+        ("language > ", "syntax error"),
+        ("cast(language as int) = 1", "Could not convert"),
+    ],
+)
+def test_a_condition_that_chooses_nothing_or_is_none_ends_with_an_error(tmp_path: Path, where: str, why: str) -> None:
+    folder, source = languages(where)
+    with pytest.raises(TrainerError, match=why) as error:
+        plan(tmp_path, stage(tokens=10_000), {"web": folder}, sources={"web": source}).window(0)
+    assert "'web'" in str(error.value)
+    assert repr(where) in str(error.value)
+
+
+def test_what_can_t_be_counted_beforehand_gives_nothing_when_it_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.plan.limits._COUNTED", 10)
+    folder, source = languages("language = 'xx'")
+    made = plan(tmp_path, stage(tokens=1_000), {"web": folder}, sources={"web": source})
+    with pytest.raises(TrainerError, match="gives nothing"):
+        made.window(0)
+
+
+def test_passes_over_what_a_condition_leaves_are_counted_however_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Learning rates fall over the stage's targets, which an estimate without the condition would multiply."""
+    monkeypatch.setattr("trainer.plan.limits._COUNTED", 10)
+    folder, source = languages("language = 'ko'")
+    made = plan(tmp_path, stage(passes=2), {"web": folder}, sources={"web": source})
+    assert made.total_targets == 2 * 1336 == sum(window.counts.targets for window in windows(made))
+
+
+def test_passes_over_a_share_are_as_long_as_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And end when all is drawn, though that is more, or less."""
+    monkeypatch.setattr("trainer.plan.limits._COUNTED", 10)
+    folder, _ = languages("")
+    differences = []
+    for part in range(5):
+        source = SourceSpec(share=(part / 5, (part + 1) / 5))
+        made = plan(tmp_path / str(part), stage(passes=2), {"web": folder}, sources={"web": source})
+        assert made.total_targets == pytest.approx(1600, abs=2)
+        differences.append(sum(window.counts.targets for window in windows(made)) - 1600)
+    assert sum(differences) == 0
+    assert 0 < max(map(abs, differences)) < 300
+
+
+@pytest.mark.parametrize(("counted", "where"), [(2**18, ""), (2**18, "language = 'ko'"), (10, "")])
+def test_a_stage_that_would_repeat_too_often_is_refused_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: int, where: str
+) -> None:
+    monkeypatch.setattr("trainer.plan.limits._COUNTED", counted)
+    folder, source = languages(where)
+    held = 334 * 4 if where else 4000
+    fitting = stage(max_passes=2.5, tokens=int(held * 2.5))
+    fits = plan(tmp_path, fitting, {"web": folder}, sources={"web": source})
+    assert fits.total_targets == int(held * 2.5)
+    wanted = int(held * 2.5) + 10
+    with pytest.raises(
+        TrainerError, match=f"wants {wanted:,} targets of source 'web', which has {held:,}.* max_passes"
+    ):
+        plan(tmp_path, stage(max_passes=2.5, tokens=wanted), {"web": folder}, sources={"web": source})
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_cap_that_is_met_on_the_way_ends_the_stage_with_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.plan.limits._COUNTED", 10)
+    folder, source = languages("language = 'ko'")
+    made = plan(tmp_path, stage(tokens=4000, max_passes=2), {"web": folder}, sources={"web": source})
+    with pytest.raises(TrainerError, match=r"wants 4,000 targets of source 'web', which has 1,336 .* 2,672 in all"):
+        windows(made)
+    assert len(list(tmp_path.glob("*.json"))) > 1  # nothing of what stood is lost
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("max_passes", [1, 2, 2.5])
+def test_a_stage_may_use_up_all_that_its_caps_allow(tmp_path: Path, max_passes: float) -> None:
+    folders = {"web": Folder([[5] * 101, [5] * 51]), "code": Folder([[3] * 78], name="code")}
+    held = {name: folder.manifest.targets for name, folder in folders.items()}
+    drawn = {name: int(targets * max_passes) for name, targets in held.items()}
+    spec = stage(
+        mix={name: float(n) for name, n in drawn.items()}, tokens=sum(drawn.values()) - 8, max_passes=max_passes
+    )
+    seen = targets(windows(plan(tmp_path, spec, folders)))
+    assert max(seen.values()) == -int(-max_passes // 1)
+    assert sum(drawn.values()) - 8 <= sum(seen.values()) <= sum(drawn.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"passes": 1, "loss": {"name": "dpo"}}, "no rows of a packed plan"),
+        ({"passes": 5}, "wants passes 5.0, its max_passes is 4.0"),
+        ({"passes": 1, "mix": {"web": 1, "code": 2}}, "leaves its mix"),
+        ({"passes": 1, "seq_len": [[0, 16], [100, 64]]}, "from target 100 on a batch of 32 positions holds no row"),
+        ({"passes": 1, "mix": {"nowhere": 1}}, "'nowhere', which has no segments"),
+        ({"passes": 1, "mix": {"chat": 1}}, "of kind 'chat', its segments of 'data/code' are of kind 'text'"),
+        ({"passes": 1, "mix": {"empty": 1}}, "source 'empty' has no targets"),
+    ],
+)
+def test_what_can_t_be_planned_is_refused_at_once(tmp_path: Path, changes: dict[str, Any], why: str) -> None:
+    folders = {"web": lognormal(10), "code": lognormal(10, name="code"), "empty": Folder([[1, 0], []], name="empty")}
+    sources = {name: SourceSpec() for name in ("web", "code", "nowhere", "empty")} | {"chat": SourceSpec(kind="chat")}
+    places = {"web": 0, "code": 1, "chat": 1, "empty": 2}
+    with pytest.raises(TrainerError, match=why):
+        Plan(stage(**changes), sources, 0, 0.0, library(*folders.values()), places, tmp_path)
