@@ -1,11 +1,16 @@
-"""Run by torchrun in test_ranks.py: trains the toy on all ranks; the first one writes what came out."""
+"""Run by test_ranks.py: trains the toy on ranks of several numbers; the first one writes what came out.
+
+The ranks are started by torchrun's own launcher, but forked from this process, which has imported torch for all.
+"""
 
 import json
 import sys
+import uuid
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from schemas.training import GuardSpec, OptimizerSpec
 from tests.trainer.train.toys import LR, ListSource, Toy, rate, run, stop_at
@@ -43,8 +48,29 @@ def train(
         (Path(folder) / f"out-{ranks.world}.json").write_text(json.dumps(out))
 
 
-if __name__ == "__main__":
+def train_all(scenarios: list[list[Any]]) -> None:
+    """What one rank does: one scenario after the other."""
     torch.set_num_threads(1)
     with joined("cpu") as ranks:
-        for scenario in json.loads(sys.argv[1]):
+        for scenario in scenarios:
             train(ranks, *scenario)
+
+
+def launch(world: int, scenarios: list[list[Any]]) -> None:
+    """As `torchrun --standalone --nproc-per-node=WORLD`."""
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=world,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="fork",
+    )
+    elastic_launch(config, train_all)(scenarios)
+
+
+if __name__ == "__main__":
+    for group in json.loads(sys.argv[1]):
+        launch(*group)

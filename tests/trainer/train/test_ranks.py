@@ -23,15 +23,16 @@ def stages() -> list[ListSource]:
     return [ListSource(seed=1), ListSource(steps=9, rows=7, seed=2, seq_len=5)]
 
 
-def torchrun(world: int, *scenarios: tuple[Any, ...]) -> None:
-    """Starts ranks on this machine, which run one scenario after the other: arguments of `ranks_script.train`."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
-    arguments = ["-m", "tests.trainer.train.ranks_script", json.dumps(scenarios, default=str)]
+def torchrun(*groups: tuple[int, tuple[Any, ...]]) -> None:
+    """Starts groups of ranks on this machine one after the other; a group's ranks train scenario after scenario.
+
+    Args:
+      groups: (ranks, scenarios), a scenario being (folder, dtype, micro_rows, stop, lr, optimizer).
+    """
+    command = [sys.executable, "-m", "tests.trainer.train.ranks_script", json.dumps(groups, default=str)]
     before = filter(None, [os.environ.get("PYTHONPATH")])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *before]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -40,8 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders of runs: one, two and three ranks, whole and in pieces."""
     top = tmp_path_factory.mktemp("ranks")
     run(top / "one", stages(), model=Toy(torch.float64), average=True, every=60)
-    torchrun(
-        2,
+    two = (
         (top / "two", "float64", 3, 0),
         (top / "muon-two", "float64", 3, 0, 0, "muon"),
         (top / "changed", "float64", 2, 5),
@@ -51,8 +51,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (top / "ruined", "float32", 2, 8),
         (top / "ruined", "float32", 2, 0, 1e30),
     )
-    muon = (top / "muon-three", "float64", 1, 0, 0, "muon")
-    torchrun(3, (top / "three", "float64", 1, 0), muon, (top / "changed", "float64", 2, 14))
+    three = (
+        (top / "three", "float64", 1, 0),
+        (top / "muon-three", "float64", 1, 0, 0, "muon"),
+        (top / "changed", "float64", 2, 14),
+    )
+    torchrun((2, two), (3, three))
     return top
 
 
