@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from schemas.training import GateSpec, SourceSpec, StageSpec
 from trainer.errors import TrainerError
 from trainer.evaluate.bits_per_byte import Loss
-from trainer.evaluate.log_probs import log_probs
+from trainer.evaluate.log_probs import Ids, log_probs
 from trainer.evaluate.needle import needle, shortest_row
 from trainer.model.decoder import Decoder
 from trainer.plan.condition import Condition
@@ -23,8 +22,6 @@ from trainer.plan.sources import read_columns
 from trainer.segments.read import Segments
 from trainer.tokenizer.token_bytes import token_bytes
 from trainer.tokenizer.tokenizer import Tokenizer
-
-Ids = NDArray[np.integer]
 
 ROWS = 64
 """Held-out documents that are scored; a few more where many sources have a small part of the mix."""

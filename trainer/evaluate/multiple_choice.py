@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import TrainerError
-from trainer.evaluate.log_probs import log_probs
+from trainer.evaluate.log_probs import Ids, continued
 from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import Tokenizer
 
@@ -75,24 +75,29 @@ def ask(
       shots: Solved questions that stand before each one.
     """
     before = "".join(f"{q.question} {q.choices[q.answer]}\n\n" for q in shots)
-    rows: list[NDArray[np.int64]] = []
-    lengths: list[int] = []
+    beginnings: list[Ids] = []
+    endings: list[list[Ids]] = []
+    lengths: list[list[int]] = []
     for question in questions:
-        for choice in question.choices:
-            prompt = tokenizer.encode(before + question.question)
-            whole = tokenizer.encode(f"{before}{question.question} {choice}")
-            shared = next((n for n, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
-            lengths.append(max(1, len(whole) - shared))
-            rows.append(np.asarray(whole[-context:], dtype=np.int64))
-    sums = [float(scores.sum()) for scores in log_probs(decoder, rows, last=lengths)]
-    right = right_a_byte = at = 0
-    for question in questions:
-        own = np.array(sums[at : at + len(question.choices)])
-        at += len(question.choices)
+        prompt = tokenizer.encode(before + question.question)
+        wholes = [tokenizer.encode(f"{before}{question.question} {choice}") for choice in question.choices]
+        lengths.append([max(1, len(whole) - _alike(prompt, whole)) for whole in wholes])
+        cut = max(0, min(len(whole) - length for whole, length in zip(wholes, lengths[-1], strict=True)))
+        start = max(0, min(max(map(len, wholes)) - context, cut - 1))  # all choices lose as much
+        beginnings.append(np.array(wholes[0][start:cut], np.int64))
+        endings.append([np.array(whole[cut:][1 - context :], np.int64) for whole in wholes])
+    right = right_a_byte = 0
+    for question, scores, own_lengths in zip(questions, continued(decoder, beginnings, endings), lengths, strict=True):
+        own = np.array([each[-length:].sum() for each, length in zip(scores, own_lengths, strict=True)])
         sizes = np.array([len(choice.encode()) for choice in question.choices])
         right += _is_likeliest(own, question.answer)
         right_a_byte += _is_likeliest(own / sizes, question.answer)
     return Score(len(questions), right, right_a_byte)
+
+
+def _alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids both begin with."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _is_likeliest(scores: NDArray[np.float64], answer: int) -> bool:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from trainer.errors import TrainerError
-from trainer.evaluate.log_probs import log_probs
+from trainer.evaluate.log_probs import Ids, continued
 from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import Tokenizer
 
@@ -39,18 +39,18 @@ def needle(
         raise TrainerError(
             f"needles take {least} tokens, there are {length}, and {len(haystack)} of other text; give more of either"
         )
-    rows: list[NDArray[np.int64]] = []
-    answers: list[int] = []
+    beginnings: list[Ids] = []
+    endings: list[list[Ids]] = []
     for trial in range(trials):
         random = np.random.Generator(np.random.Philox(key=xxh3_64_intdigest(f"needle {seed} {trial}".encode())))
-        endings = _needles(tokenizer, random.choice(np.array(_NUMBERS), CHOICES, replace=False))
-        told = endings[0]
-        room = length - len(told) - max(map(len, endings))
+        needles = _needles(tokenizer, random.choice(np.array(_NUMBERS), CHOICES, replace=False))
+        told = needles[0]
+        room = length - len(told) - max(map(len, needles))
         hay = np.resize(np.roll(haystack, -int(random.integers(0, len(haystack)))), room).astype(np.int64)
         cut = round(DEPTHS[trial % len(DEPTHS)] * room)
-        rows += [np.concatenate([hay[:cut], told, hay[cut:], ending]) for ending in endings]
-        answers += [len(ending) for ending in endings]
-    sums = np.array([scores.sum() for scores in log_probs(decoder, rows, last=answers)]).reshape(trials, CHOICES)
+        beginnings.append(np.concatenate([hay[:cut], told, hay[cut:]]))
+        endings.append([np.array(ids) for ids in needles])
+    sums = np.array([[scores.sum() for scores in each] for each in continued(decoder, beginnings, endings)])
     return float((sums[:, 0] > sums[:, 1:].max(1)).mean())  # a model to which all are alike finds none
 
 

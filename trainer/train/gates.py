@@ -7,7 +7,8 @@ from typing import Any
 
 from schemas.training import GateSpec, StageSpec, TrainingSpec
 from trainer.errors import TrainingFailedError
-from trainer.evaluate.held_out import HeldOut, Ids, held_out_documents, parts
+from trainer.evaluate.held_out import HeldOut, held_out_documents, parts
+from trainer.evaluate.log_probs import Ids
 from trainer.materials import Materials
 from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import Tokenizer

@@ -1,12 +1,13 @@
 """Models to evaluate: one drawn by chance, and two whose answers are known."""
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from schemas.training import ModelSpec
 from tests.trainer.tokenizer.lookalikes import MAKERS, NAMES
+from trainer.model.cache import KeyValueCache
 from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import ROLES, Tokenizer
 
@@ -17,9 +18,9 @@ def tokenizer(name: str = "ours") -> Tokenizer:
     return Tokenizer(MAKERS[name](), names)
 
 
-def decoder(own: Tokenizer, context: int = 64) -> Decoder:
+def decoder(own: Tokenizer, context: int = 64, family: Literal["gpt2", "llama", "qwen2"] = "llama") -> Decoder:
     """Far from uniform."""
-    spec = ModelSpec(family="llama", layers=2, dim=16, heads=2, ffn_dim=32, context=context)
+    spec = ModelSpec(family=family, layers=2, dim=16, heads=2, ffn_dim=32, context=context)
     made = Decoder(spec, own.largest_id + 1, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         for parameter in made.parameters():
@@ -28,12 +29,24 @@ def decoder(own: Tokenizer, context: int = 64) -> Decoder:
 
 
 class _Rigged(nn.Module):
-    """Hidden states are logits."""
+    """Hidden states are logits; in a cache it keeps ids."""
+
+    spec = ModelSpec(family="llama", layers=1, dim=1, heads=1, context=64)
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
         self.nothing = nn.Parameter(torch.zeros(1))
+
+    def forward(self, tokens: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        if cache is None:
+            return self.bets(tokens)
+        kept = tokens[:, None, :, None].float()
+        whole, _ = cache.layers[0].extend(kept, kept)
+        return self.bets(whole[:, 0, :, 0].long())[:, -tokens.shape[1] :]
+
+    def bets(self, tokens: Tensor) -> Tensor:
+        raise NotImplementedError
 
     def logits(self, hidden: Tensor) -> Tensor:
         return hidden
@@ -42,7 +55,7 @@ class _Rigged(nn.Module):
 class _Copier(_Rigged):
     """Bets on what followed the last time that the last ids stood in the row."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def bets(self, tokens: Tensor) -> Tensor:
         found = torch.zeros(*tokens.shape, self.size)
         for row, ids in enumerate(tokens.tolist()):
             for at in range(len(ids)):
@@ -62,7 +75,7 @@ class _Habit(_Rigged):
         super().__init__(size)
         self.odds = odds
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def bets(self, tokens: Tensor) -> Tensor:
         found = torch.zeros(self.size)
         for number, bet in self.odds.items():
             found[number] = bet

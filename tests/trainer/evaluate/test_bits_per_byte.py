@@ -1,6 +1,7 @@
 """Losses equal to what a full softmax gives, whatever stands beside a text."""
 
 import math
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 from tests.trainer.evaluate.models import decoder, tokenizer
 from trainer.evaluate.bits_per_byte import TEXTS_AT_ONCE, Loss, Text, evaluate
-from trainer.evaluate.log_probs import log_probs
+from trainer.evaluate.log_probs import Ids, continued, log_probs
+from trainer.model.decoder import Decoder
 
 TEXTS = [
     Text("The cat sat on the mat.", {"language": "en", "domain": "a.example"}),
@@ -111,3 +113,38 @@ def test_the_last_tokens_alone() -> None:
     for scores, all_of_them in zip(found, whole, strict=True):
         assert scores == pytest.approx(all_of_them[len(all_of_them) - len(scores) :], rel=1e-5)
     assert log_probs(model, []) == []
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
+@pytest.mark.parametrize("tokens_at_once", [1, 30, 10_000])
+def test_endings_are_scored_as_whole_rows_are(family: Literal["gpt2", "llama", "qwen2"], tokens_at_once: int) -> None:
+    """Each beginning read once, alone or with others of its length."""
+    own = tokenizer()
+    model = decoder(own, family=family).double()
+    random = np.random.default_rng(2)
+
+    def some(*sizes: int) -> list[Ids]:
+        return [random.integers(0, own.largest_id, size).astype(np.uint16) for size in sizes]
+
+    beginnings = some(12, 5, 12, 1, 12, 0)
+    endings = [some(3, 1, 4), some(2), some(5, 2), some(1, 4), [], some(3, 1)]
+    found = continued(model, beginnings, endings, tokens_at_once)
+    assert [[len(scores) for scores in each] for each in found] == [[3, 1, 4], [2], [5, 2], [1, 4], [], [2, 0]]
+    for beginning, ends, each in zip(beginnings, endings, found, strict=True):
+        for end, scores in zip(ends, each, strict=True):
+            (whole,) = log_probs(model, [np.concatenate([beginning, end])], last=[len(end)])
+            assert scores == pytest.approx(whole, abs=1e-10)
+    assert continued(model, [], []) == []
+
+
+def test_a_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    forward = Decoder.forward
+
+    def counted(model: Decoder, tokens: torch.Tensor, **options: Any) -> torch.Tensor:
+        read.append(tokens.numel())
+        return forward(model, tokens, **options)
+
+    monkeypatch.setattr(Decoder, "forward", counted)
+    continued(decoder(tokenizer()), [np.arange(50)] * 2, [[np.arange(n, n + 4) for n in range(4)]] * 2)
+    assert read == [2 * 49, *[2 * 4] * 4]

@@ -15,7 +15,8 @@ from tests.trainer.evaluate.models import copier, decoder, tokenizer
 from trainer.errors import TrainerError
 from trainer.evaluate import held_out
 from trainer.evaluate.bits_per_byte import evaluate
-from trainer.evaluate.held_out import ROWS, HeldOut, Ids, held_out_documents, parts
+from trainer.evaluate.held_out import ROWS, HeldOut, held_out_documents, parts
+from trainer.evaluate.log_probs import Ids
 from trainer.evaluate.needle import shortest_row
 from trainer.evaluate.read import texts
 from trainer.plan.sources import SourceRuns
