@@ -12,6 +12,7 @@ from trainer.evaluate.log_probs import Ids
 from trainer.materials import Materials
 from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import Tokenizer
+from trainer.train.precision import autocast
 from trainer.train.ranks import Ranks
 
 GATES, HELD_OUT = "gates", "held_out"
@@ -21,7 +22,9 @@ _BEFORE = "loss_before"
 
 
 class Gates:
-    """The first rank measures, and all ranks know; a loss before and behind a stage is over the same documents.
+    """The first rank measures, in the run's precision, and all ranks know.
+
+    A loss before and behind a stage is over the same documents.
 
     Args:
       spec: The recipe.
@@ -42,7 +45,7 @@ class Gates:
         ranks: Ranks,
         note: Callable[[str], None],
     ) -> None:
-        self._ranks, self._note = ranks, note
+        self._ranks, self._note, self._precision = ranks, note, spec.precision
         self._short = spec.stages[0].seq_len[0][1]
         found: dict[tuple[str, str], list[Ids]] = {}  # read once for all stages
         self._held_out: dict[str, HeldOut] = {}
@@ -81,7 +84,8 @@ class Gates:
     def _judged(self, decoder: Decoder, stage: StageSpec, gate: GateSpec, before: float) -> dict[str, Any]:
         measured = None
         if self._ranks.first:
-            measured = self._held_out[stage.name].judge(decoder, gate, self._short, before, stage.seq_len[-1][1])
+            with autocast(self._ranks.device, self._precision):
+                measured = self._held_out[stage.name].judge(decoder, gate, self._short, before, stage.seq_len[-1][1])
         measured = self._ranks.share_object(measured)
         assert measured is not None
         if not measured.passed and gate.on_fail == "stop":
@@ -98,7 +102,8 @@ class Gates:
         """Loss and bits per byte on held-out documents of a stage's data; null where there are none."""
         found = None
         if self._ranks.first:
-            loss = self._held_out[stage].loss(decoder, length)
+            with autocast(self._ranks.device, self._precision):
+                loss = self._held_out[stage].loss(decoder, length)
             told = {"loss": loss.loss, "bits_per_byte": loss.bits_per_byte, "length": length}
             found = {key: value if math.isfinite(value) else None for key, value in told.items()}
         shared: dict[str, float | None] = self._ranks.share_object(found)
