@@ -18,8 +18,6 @@ from trainer.train.identity import see_tokenizer
 from trainer.train.ranks import device_named
 
 CHECKPOINTS, TOKENIZER_FOLDER = "checkpoints", "tokenizer"
-MODEL = "model"
-"""The fact of a checkpoint's state that holds the model's shape, as stages have changed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +116,11 @@ def stored(path: str | Path, note: Callable[[str], None] = lambda _: None, *, te
             )
         found, run = latest, folder
     see_tokenizer(run, run / TOKENIZER_FOLDER)
-    spec = ModelSpec.model_validate(found.state["facts"][MODEL])
+    spec = model_of(found)
     assert spec.vocab_size is not None, spec
     return Stored(found.path, spec, Shape.of(spec, spec.vocab_size), Tokenizer.load(run / TOKENIZER_FOLDER), found)
+
+
+def model_of(found: Checkpoint) -> ModelSpec:
+    """The shape of a checkpoint's model, as stages had changed it."""
+    return ModelSpec.model_validate(found.state["facts"]["model"])

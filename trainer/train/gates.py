@@ -14,11 +14,7 @@ from trainer.model.decoder import Decoder
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train.precision import autocast
 from trainer.train.ranks import Ranks
-
-GATES, HELD_OUT = "gates", "held_out"
-"""Facts of a run: what each gate saw, and the held-out loss behind each stage, by stage."""
-_BEFORE = "loss_before"
-"""A fact: the held-out loss before the present stage."""
+from trainer.train.training import Facts
 
 
 class Gates:
@@ -61,11 +57,11 @@ class Gates:
             if stage.gate:
                 self._held_out[stage.name].check(stage.gate, stage.name, stage.seq_len[-1][1])
 
-    def before(self, decoder: Decoder, stage: StageSpec, facts: dict[str, Any]) -> None:
+    def before(self, decoder: Decoder, stage: StageSpec, facts: Facts) -> None:
         """Notes the loss before a stage, also where it has no gate: one may be set until the stage ends."""
-        facts[_BEFORE] = self._loss(decoder, stage.name, self._short)["loss"]
+        facts.loss_before = self._loss(decoder, stage.name, self._short)["loss"]
 
-    def behind(self, decoder: Decoder, stage: StageSpec, facts: dict[str, Any]) -> None:
+    def behind(self, decoder: Decoder, stage: StageSpec, facts: Facts) -> None:
         """Notes the loss behind a stage and what its gate saw, unless they are known.
 
         Args:
@@ -76,10 +72,11 @@ class Gates:
         Raises:
           TrainingFailedError: The gate stays shut.
         """
-        if stage.name not in facts.setdefault(HELD_OUT, {}):
-            facts[HELD_OUT][stage.name] = self._loss(decoder, stage.name, stage.seq_len[-1][1])
-        if stage.gate and stage.name not in facts.setdefault(GATES, {}):
-            facts[GATES][stage.name] = self._judged(decoder, stage, stage.gate, facts[_BEFORE])
+        if stage.name not in facts.held_out:
+            facts.held_out[stage.name] = self._loss(decoder, stage.name, stage.seq_len[-1][1])
+        if stage.gate and stage.name not in facts.gates:
+            assert facts.loss_before is not None, stage.name  # where there is a gate, there are documents
+            facts.gates[stage.name] = self._judged(decoder, stage, stage.gate, facts.loss_before)
 
     def _judged(self, decoder: Decoder, stage: StageSpec, gate: GateSpec, before: float) -> dict[str, Any]:
         measured = None

@@ -22,7 +22,7 @@ from trainer.train.metrics import METRICS, TIMING
 from trainer.train.micro_rows import micro_rows
 from trainer.train.ranks import Ranks
 from trainer.train.start import Options, Watcher, fitted, given_tokenizer
-from trainer.trained import CHECKPOINTS, MODEL, TOKENIZER_FOLDER, stored
+from trainer.trained import CHECKPOINTS, TOKENIZER_FOLDER, model_of, stored
 
 REPORT, SUMMARY, EVENTS = "report.html", "summary.json", "events"
 _RESULT = (SUMMARY, REPORT, SUCCESS)
@@ -102,7 +102,7 @@ def prepare(
         return None
     if ranks.first and keys[spec.stages[-1].name] != now.keys:
         watcher.note("the last stage goes on with the data that it began with; what is given now is another")
-    model = ModelSpec.model_validate(found.state["facts"][MODEL]) if found else spec.model
+    model = model_of(found) if found else spec.model
     model, rows = _settled(model, now.tokenizer.largest_id + 1, spec, ranks)
     return Prepared(
         spec=spec,

@@ -22,7 +22,7 @@ from trainer.model.decoder import Decoder
 from trainer.model.devices import peak_flops
 from trainer.train import stages
 from trainer.train.board import Board
-from trainer.train.gates import GATES, HELD_OUT, Gates
+from trainer.train.gates import Gates
 from trainer.train.guards import Guards
 from trainer.train.identity import PLANS, SUCCESS
 from trainer.train.loop import Loop, Stage
@@ -36,10 +36,7 @@ from trainer.train.stop import Stop
 from trainer.train.timing import Clock
 from trainer.train.training import Training
 from trainer.train.writer import CheckpointWriter
-from trainer.trained import CHECKPOINTS, MODEL
-
-_TARGETS = "targets"
-"""A fact: how many targets each stage has."""
+from trainer.trained import CHECKPOINTS
 
 
 def train(
@@ -83,10 +80,9 @@ def _finished(run: Prepared, output: Path, ranks: Ranks, watcher: Watcher, stack
         for words in run.identity.claim(output, training.progress.step, keys):
             watcher.note(words)
     ranks.share_object(None)  # no rank begins before the claim stands
-    targets = training.facts.setdefault(_TARGETS, {})
-    targets.update({name: source.total_targets for name, source in sources.items()})
+    training.facts.targets |= {name: source.total_targets for name, source in sources.items()}
     stack.enter_context(threads_for(ranks.device, decoder.shape.parameters.total))
-    loop = _loop(run, training, decoder, sum(targets.values()), output, ranks, watcher, stack)
+    loop = _loop(run, training, decoder, sum(training.facts.targets.values()), output, ranks, watcher, stack)
     for number, stage in enumerate(run.spec.stages):
         if number < training.progress.stage:
             continue
@@ -147,7 +143,7 @@ def _begin(number: int, stage: StageSpec, training: Training, decoder: Decoder, 
     stages.lengthen(decoder, stage)
     reset, reference = stage.optimizer == "reset", stage.loss.name == "dpo"
     training.begin_stage(number, reset=reset, average=stage.average, reference=reference)
-    training.facts[MODEL] = decoder.spec.model_dump(mode="json")
+    training.facts.model = decoder.spec.model_dump(mode="json")
 
 
 def _part(stage: StageSpec, source: PlanSource, training: Training, micro_rows: int) -> Stage:
@@ -177,9 +173,9 @@ def _summary(training: Training, decoder: Decoder) -> dict[str, Any]:
         "parameters": decoder.shape.parameters.total,
         "steps": training.progress.step,
         "targets": training.progress.tokens,
-        "model": training.facts[MODEL],
-        "held_out": training.facts[HELD_OUT],
-        "gates": training.facts.get(GATES, {}),
+        "model": training.facts.model,
+        "held_out": training.facts.held_out,
+        "gates": training.facts.gates,
         "decisions": training.guards.state()["decisions"],
         "averaged_steps": training.average.steps if training.average else 0,
     }

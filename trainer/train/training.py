@@ -34,6 +34,22 @@ class Progress:
 
 
 @dataclass(slots=True)
+class Facts:
+    """What a run remembers besides, JSON-able; by stage, as far as stages have begun or ended."""
+
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Its `ModelSpec`, as stages have changed it."""
+    targets: dict[str, int] = field(default_factory=dict)
+    """How many each stage has."""
+    loss_before: float | None = None
+    """On held-out documents, before the stage under way; None where there are none."""
+    held_out: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Loss and bits per byte on held-out documents behind each stage."""
+    gates: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What each gate saw."""
+
+
+@dataclass(slots=True)
 class Training:
     """All that moves during training. A copy of it is a checkpoint."""
 
@@ -41,8 +57,7 @@ class Training:
     spec: OptimizerSpec
     guards: Guards = field(default_factory=Guards)
     progress: Progress = field(default_factory=Progress)
-    facts: dict[str, Any] = field(default_factory=dict)
-    """JSON-able: what the run must remember besides (what a gate measured, the context so far)."""
+    facts: Facts = field(default_factory=Facts)
     average: Average | None = None
     reference: nn.Module | None = None
     optimizer: Optimizer = field(init=False)
@@ -84,7 +99,7 @@ class Training:
             {
                 "progress": dataclasses.asdict(self.progress),
                 "guards": self.guards.state(),
-                "facts": self.facts,
+                "facts": dataclasses.asdict(self.facts),
                 "average": self.average.steps if self.average else None,
                 "reference": self.reference is not None,
             }
@@ -103,7 +118,7 @@ class Training:
         state = checkpoint.state
         self.progress = Progress(**state["progress"])
         self.guards.restore(state["guards"])
-        self.facts = dict(state["facts"])
+        self.facts = Facts(**state["facts"])
         self.average = Average(self.model, state["average"]) if state["average"] is not None else None
         self.reference = _frozen(self.model) if state["reference"] else None
         if ranks.first:

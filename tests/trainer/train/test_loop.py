@@ -18,7 +18,7 @@ from trainer.errors import TrainingFailedError
 from trainer.optim.schedule import learning_rate
 from trainer.train import checkpoint
 from trainer.train.guards import Guards
-from trainer.train.training import Training
+from trainer.train.training import Facts, Training
 
 
 def stages() -> list[ListSource]:
@@ -286,8 +286,8 @@ def test_a_source_that_breaks_its_plan(tmp_path: Path) -> None:
 
 def test_facts_come_back(tmp_path: Path) -> None:
     training = Training(Toy(), OptimizerSpec())
-    training.facts["gates"] = [{"stage": "s0", "passed": False}]
+    training.facts.gates["s0"] = {"passed": False}
     run(tmp_path, [ListSource()], training=training, at_step=stop_at(3))
     other = Training(Toy(), OptimizerSpec())
     run(tmp_path, [ListSource()], training=other)
-    assert other.facts == {"gates": [{"stage": "s0", "passed": False}]}
+    assert other.facts == Facts(gates={"s0": {"passed": False}})
