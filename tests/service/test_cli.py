@@ -305,7 +305,7 @@ CLOSED = {
     "version": (["--version"], 0),
     "list": (["models", "list"], 0),
     "wrong": (["runn"], Exit.USAGE),
-    "error": (["explain", "no-such-folder", "x"], Exit.USAGE),
+    "error": (["report", "no-such-folder"], Exit.USAGE),
 }
 
 
