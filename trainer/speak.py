@@ -72,17 +72,22 @@ class Speaker:
         )
 
     def _texts(self, numbers: Iterable[int]) -> Iterator[str]:
-        """Ids as text, no piece of which ends in half a character."""
-        tokenizer = self.trained.tokenizer
+        """Ids as text, no piece of which ends in half a character.
+
+        Each piece is decoded behind the one before, on which its first space can depend, and not behind all of them.
+        `tokenizers.decoders.DecodeStream` does so too, but fails at bytes that are no text, and keeps unfinished ends.
+        """
+        decode = self.trained.tokenizer.decode
+        before: list[int] = []
         ids: list[int] = []
-        told = 0
+        text = ""
         for number in numbers:
             ids.append(number)
-            text = tokenizer.decode(ids)
-            if not text.endswith(_HALF) and len(text) > told:
-                yield text[told:]
-                told = len(text)
-        if rest := tokenizer.decode(ids).rstrip(_HALF)[told:]:  # before a character that stays unfinished
+            text = decode([*before, *ids])[len(decode(before)) :]
+            if text and not text.endswith(_HALF):
+                yield text
+                before, ids, text = ids, [], ""
+        if rest := text.rstrip(_HALF):  # before a character that stays unfinished
             yield rest
 
 

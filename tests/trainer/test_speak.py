@@ -1,7 +1,9 @@
 """What a model says, piece by piece."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -95,6 +97,39 @@ def test_what_ends_in_half_a_character_is_told_up_to_there(said: dict[str, Any])
     assert "".join(Speaker(TRAINED).goes_on("x")) == "a "
     said["ids"] = []
     assert list(Speaker(TRAINED).goes_on("x")) == []
+
+
+@pytest.mark.parametrize("name", ["ours", "llama3", "qwen2", "gemma"])
+def test_pieces_are_the_whole_text(said: dict[str, Any], name: str) -> None:
+    """Korean, emoji, spaces, special tokens, bytes that are no text, and ids at random."""
+    own = tokenizer(name)
+    speaker = Speaker(Trained(decoder(own), own, None))
+    text = "일 👍🏽 고양이가 의자에\n\n 앉았다.  The cat <think>sat</think>"
+    said["ids"] = own.encode_text(text)
+    assert "".join(speaker.goes_on("x")) == own.decode(said["ids"]) == text
+    said["ids"] = [*own.encode_text("👍")[:-1], *own.encode_text("mat")]
+    assert "".join(speaker.goes_on("x")) == own.decode(said["ids"])
+    # where vocabularies fall back to bytes, one that is no text takes those before it along, which are said already
+    pool = [n for n, token in own.tokens().items() if n not in own.end_ids and not re.fullmatch("<0x[89A-F].>", token)]
+    random = Random(1)
+    for _ in range(30):
+        said["ids"] = random.choices(pool, k=20)
+        assert "".join(speaker.goes_on("x")) == own.decode(said["ids"]).rstrip("\ufffd")
+
+
+def test_a_long_answer_costs_its_length(said: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    decode = Tokenizer.decode
+
+    def counted(own: Tokenizer, ids: Sequence[int]) -> str:
+        decoded.append(len(ids))
+        return decode(own, ids)
+
+    monkeypatch.setattr(Tokenizer, "decode", counted)
+    said["ids"] = OWN.encode_text("고양이가 The cat 👍🏽 " * 50)
+    list(Speaker(TRAINED).goes_on("x"))
+    assert len(decoded) == 2 * len(said["ids"])
+    assert max(decoded) < 16
 
 
 def test_the_models_own_words_are_alike() -> None:
