@@ -27,7 +27,7 @@ def generate(
     Ends behind `max_new_tokens`, before a stop id (which is not given out), or where the context is full.
 
     Args:
-      decoder: On any device; it is put into evaluation mode and back.
+      decoder: On any device.
       ids: At least one, fewer than the context holds.
       max_new_tokens: At most so many.
       temperature: Logits are divided by it; 0 takes the likeliest, of equals the one with the smallest id.
@@ -70,10 +70,7 @@ def _tokens(
 @torch.inference_mode()
 def _next_logits(decoder: Decoder, tokens: Tensor, cache: KeyValueCache) -> Tensor:
     """[vocab_size], float64, on the CPU."""
-    training = decoder.training
-    decoder.eval()
     hidden = decoder.forward(tokens, cache=cache)  # not the compiled one, which would compile for every length
-    decoder.train(training)
     return decoder.logits(hidden[0, -1]).double().cpu()
 
 
