@@ -14,10 +14,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from storage.stores import remote
+from tests.once import once
 
 if TYPE_CHECKING:
     from tests.runs import Finished, Sample
     from tests.trainer.nano import Made
+
+
+LONG = ("curation", "engines", "service", "trainer")
+"""Folders of long files, in the order in which they begin; short files come last, so that all cores end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of the long folders first."""
+    top = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(top).parts[0]
+        return LONG.index(folder) if folder in LONG else len(LONG)
+
+    items.sort(key=place)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,21 +195,33 @@ def s3(_s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> "Sample":
-    """The built-in crawl, 150 pages of it."""
-    from service.sample import write_sample  # Beam is slow to import, and few tests need it
-    from tests.runs import Sample
-
-    folder = tmp_path_factory.mktemp("sample")
-    return Sample(folder, write_sample(folder, pages=150))
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this session share; see `once`."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if hasattr(request.config, "workerinput") else own
 
 
 @pytest.fixture(scope="session")
-def fineweb(sample: "Sample", tmp_path_factory: pytest.TempPathFactory) -> "Finished":
+def sample(shared: Path) -> "Sample":
+    """The built-in crawl, 150 pages of it. Not to be changed."""
+    from service.sample import write_sample  # Beam is slow to import, and few tests need it
+    from tests.runs import Sample
+
+    def make(folder: Path) -> Sample:
+        with pytest.MonkeyPatch.context() as patch:
+            # a page of three megabytes, which the engine matrix has, would be most of every run's time
+            patch.setattr("service.sample.broken.HUGE", 300_000)
+            return Sample(folder, write_sample(folder, pages=150))
+
+    return once(shared / "sample", make)
+
+
+@pytest.fixture(scope="session")
+def fineweb(sample: "Sample", shared: Path) -> "Finished":
     """The sample's run by `fineweb`. Not to be changed."""
     from tests.runs import finish
 
-    return finish("fineweb", sample, tmp_path_factory.mktemp("fineweb") / "out")
+    return once(shared / "fineweb", lambda folder: finish("fineweb", sample, folder / "out"))
 
 
 @pytest.fixture(scope="session")
@@ -208,15 +236,20 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> "Made":
 
 
 @pytest.fixture(scope="session")
-def nano_run(tiny: "Made") -> "Callable[[str], Made]":
-    """A run of a recipe of pipelines.yaml by its name, on `tiny`'s data. Not to be changed."""
+def nano_run(shared: Path) -> "Callable[[str], Made]":
+    """A run of a recipe of pipelines.yaml by its name, on data such as `tiny`'s. Not to be changed."""
     from tests.trainer import nano  # as above
 
     @functools.cache
     def run(name: str) -> nano.Made:
-        made = nano.Made(tiny.output.with_name(name), tiny.data, tiny.segments)
+        data = once(shared / "nano-data", lambda folder: nano.corpus(folder, 200))
         init = str(run("llama3.1-nano").output) if name == "sft-dpo-nano" else ""
-        assert made.go(nano.recipe(name), init=init)
-        return made
+
+        def make(folder: Path) -> nano.Made:
+            made = nano.Made(folder / "out", data, folder / "segments")
+            assert made.go(nano.recipe(name), init=init)
+            return made
+
+        return once(shared / name, make)
 
     return run

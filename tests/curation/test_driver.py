@@ -184,6 +184,13 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished(folder / "out", go(Small(folder / "in"), folder / "out"))
 
 
+@pytest.fixture
+def finished(once: Finished, tmp_path: Path) -> Small:
+    """The documents of the small run, whose output this test has a copy of. They are not to be changed."""
+    shutil.copytree(once.output, tmp_path / "out")
+    return Small(once.output.with_name("in"))
+
+
 def test_every_documents_fate(once: Finished) -> None:
     assert {row["id"]: row["stage"] or "kept" for row in once.rows("ledger")} == FATES
     assert once.manifest.counts.dropped_by == {"short_texts": {"too_short": 3}, "minhash": {"near_duplicate": 2}}
@@ -199,11 +206,9 @@ def test_every_documents_fate(once: Finished) -> None:
     assert [source.name for source in once.manifest.inputs] == ["a.jsonl", "b.jsonl", "c.jsonl"]
 
 
-def test_a_finished_run_is_left_alone(once: Finished, small: Small, tmp_path: Path) -> None:
-    manifest = go(small, tmp_path / "out")
-    assert published(tmp_path / "out") == published(once.output)
+def test_a_finished_run_is_left_alone(once: Finished, finished: Small, tmp_path: Path) -> None:
     before = written(tmp_path / "out")
-    assert go(small, tmp_path / "out") == manifest
+    assert go(finished, tmp_path / "out") == once.manifest
     assert written(tmp_path / "out") == before
 
 
@@ -271,16 +276,15 @@ def test_limit_reads_the_first_pages(limit: int, small: Small, tmp_path: Path) -
     assert manifest.counts.pages == len(LIMITS[limit])
 
 
-def test_another_recipe_in_the_same_folder(once: Finished, small: Small, tmp_path: Path) -> None:
-    go(small, tmp_path / "out")
+def test_another_recipe_in_the_same_folder(once: Finished, finished: Small, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"\(recipe: short_texts.min_characters: 20 there, 2 now\); .* --fresh"):
-        go(small, tmp_path / "out", "short_texts.min_characters=2")
+        go(finished, tmp_path / "out", "short_texts.min_characters=2")
     with pytest.raises(OutputError, match=r"limit: 0 there, 2 now"):
-        go(small, tmp_path / "out", limit=2)
+        go(finished, tmp_path / "out", limit=2)
     assert published(tmp_path / "out") == published(once.output)
     (tmp_path / "out" / "notes.txt").write_text("mine")
     before = written(tmp_path / "out")
-    manifest = go(small, tmp_path / "out", "short_texts.min_characters=2", options=replace(IN_MEMORY, fresh=True))
+    manifest = go(finished, tmp_path / "out", "short_texts.min_characters=2", options=replace(IN_MEMORY, fresh=True))
     assert manifest.counts.dropped_by["short_texts"] == {"too_short": 2}
     after = written(tmp_path / "out")
     assert [name for name in before if after.get(name) == before[name]] == ["notes.txt"]
@@ -326,13 +330,12 @@ def again(small: Small, output: Path, options: Options) -> list[str]:
     return notes.told
 
 
-def test_clean_after_the_run(once: Finished, small: Small, tmp_path: Path) -> None:
+def test_clean_after_the_run(once: Finished, finished: Small, tmp_path: Path) -> None:
     out, clean = tmp_path / "out", replace(IN_MEMORY, clean=True)
-    go(small, out)
     told = "this run was finished before; "
-    assert again(small, out, clean) == [f"{told}deleted what its phases left in '{out}/work'"]
+    assert again(finished, out, clean) == [f"{told}deleted what its phases left in '{out}/work'"]
     assert not (out / "work").exists()
-    assert again(small, out, clean) == [f"{told}'{out}/work' is gone already"]
+    assert again(finished, out, clean) == [f"{told}'{out}/work' is gone already"]
     assert published(out) == published(once.output)
 
 

@@ -137,7 +137,7 @@ def test_plan_runs_nothing(
     assert lines[0].startswith("fineweb: FineWeb (arXiv 2406.17557)")
     assert any(line.startswith("gopher_quality language=") or "min_words=40" in line for line in lines)
     assert any(line.startswith("(minhash: off) ") for line in lines)
-    assert any(re.fullmatch(r"4 files, 2\.\d MB, 4 tasks", line) for line in lines)
+    assert any(re.fullmatch(r"4 files, 1\.\d MB, 4 tasks", line) for line in lines)
     assert "forecast from 40 sampled pages" in lines
     assert [line.split()[0] for line in lines[-5:]] == ["pages", "time", "memory", "disk", "cost"]
     assert "with 2 workers" in lines[-4]
