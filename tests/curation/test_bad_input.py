@@ -1,9 +1,12 @@
 """Bad input: a clear line or a ledger row each, and the rest unharmed."""
 
+import functools
 import gzip
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,13 +48,23 @@ def sound(name: str, **more: Any) -> bytes:
     return gzip.compress(record(PAGE.format(ARTICLE).encode(), name, **more), mtime=0)
 
 
+def bomb(start: bytes, megabytes: int) -> bytes:
+    """A gzip member of a few bytes and so many megabytes of zeros, of which one is packed and repeated."""
+    packer, zeros = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS), bytes(1 << 20)
+    first = packer.compress(start) + packer.flush(zlib.Z_FULL_FLUSH)
+    one = packer.compress(zeros) + packer.flush(zlib.Z_FULL_FLUSH)  # refers to nothing before it
+    check = functools.reduce(lambda crc, _: zlib.crc32(zeros, crc), range(megabytes), zlib.crc32(start))
+    head = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+    size = len(start) + (megabytes << 20)
+    return head + first + one * megabytes + packer.flush() + struct.pack("<2I", check, size & 0xFFFFFFFF)
+
+
 def archives() -> dict[str, bytes]:
     """File -> content: each with one bad thing between sound pages."""
     nested = "<div>" * 100_000 + PROSE[0] + "</div>" * 100_000
     large = PAGE.format("<p>" + "large words " * (50_000_000 // 12) + "</p>")
-    bomb = gzip.compress(record(b"", "bomb")[:-4] + b"\0" * (1100 << 20), 9, mtime=0)
     return {
-        "bomb": sound("before-bomb") + bomb + sound("after-bomb"),
+        "bomb": sound("before-bomb") + bomb(record(b"", "bomb")[:-4], 1100) + sound("after-bomb"),
         "cut": sound("before-cut") + sound("cut")[:-200],
         "false_length": sound("before-false") + sound("false", length=77) + sound("after-false"),
         "large": sound("before-large") + gzip.compress(record(large.encode(), "large")) + sound("after-large"),
