@@ -244,6 +244,35 @@ class StageSpec(_Strict):
         return self
 
     @model_validator(mode="after")
+    def _rows_fit(self) -> "StageSpec":
+        if self.loss.name == "dpo":
+            return self
+        for at in sorted({at for at, _ in (*self.seq_len, *self.batch)}):
+            ramps = (self.seq_len, self.batch)
+            seq_len, batch = (next(value for place, value in reversed(ramp) if place <= at) for ramp in ramps)
+            if batch < seq_len:
+                raise ValueError(
+                    f"stage {self.name!r}: from target {at:,} on a batch of {batch:,} positions holds no row of "
+                    f"seq_len {seq_len:,}; give batch at least seq_len"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _passes_are_clear(self) -> "StageSpec":
+        if self.passes is None or self.loss.name == "dpo":
+            return self
+        if self.passes > self.max_passes:
+            raise ValueError(
+                f"stage {self.name!r} wants passes {self.passes!r}, its max_passes is {self.max_passes!r}; raise it"
+            )
+        if len(self.mix) > 1 or len({weight for weight in self.mix[0][1].values() if weight > 0}) > 1:
+            raise ValueError(
+                f"stage {self.name!r} wants passes {self.passes!r} of every source, which leaves its mix "
+                f"{self.mix!r} nothing to say; give equal weights, or tokens instead of passes"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _warm_in_time(self) -> "StageSpec":
         if self.tokens is not None and self.lr.warmup > self.tokens:
             raise ValueError(

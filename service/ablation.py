@@ -27,6 +27,8 @@ from trainer.trained import TOKENIZER_FOLDER, open_trained
 
 ARMS = "arms.json"
 LEAST_SEEDS = 5
+NULL_ORDER = 1_000_000
+"""Added to the seed of the data's order, the null arm's only difference; of any number of seeds the same."""
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 """Student's t, two-sided 95 %, by degrees of freedom from 1 on; with more, the last one, which is too wide."""
 
@@ -165,7 +167,7 @@ def ablate(
       texts: Held out beforehand from sources that neither arm filtered.
       output: Of all trainings, and of ablation.json.
       watcher: Is told of progress.
-      seeds: At least LEAST_SEEDS.
+      seeds: How many, from the recipe's on; at least LEAST_SEEDS. Of more than before only the new ones are trained.
       segments: As of `Options`.
 
     Raises:
@@ -181,10 +183,10 @@ def ablate(
     options = Options(tokenizer=tokenizer, segments=segments)
     (name,) = (source.data for source in spec.sources.values())
     losses: dict[str, list[float]] = {arm: [] for arm in (*arms, "null")}
-    for seed in range(seeds):
+    for seed in range(spec.seed, spec.seed + seeds):
         for arm, found in losses.items():
-            # the order of the data is the null arm's only difference
-            one = spec.model_copy(update={"seed": seed, "data_seed": seed + (seeds if arm == "null" else 0)})
+            order = seed + (NULL_ORDER if arm == "null" else 0)
+            one = spec.model_copy(update={"seed": seed, "data_seed": order})
             data = {name: arms["curated"] if arm == "null" else arms[arm]}
             if not train(recipe, one, data, output / f"{arm}-{seed}", options, watcher):
                 raise KeyboardInterrupt
@@ -208,6 +210,8 @@ def _check(recipe: str, spec: TrainingSpec, seeds: int) -> None:
         raise TrainerError(f"{seeds} seeds make no interval worth having; take {LEAST_SEEDS} or more")
     if [source.kind for source in spec.sources.values()] != ["text"]:
         raise TrainerError(f"{recipe} reads sources {sorted(spec.sources)}; ablations compare one source of text")
+    if spec.data_seed is not None:
+        raise TrainerError(f"{recipe} sets data_seed {spec.data_seed!r}; its seeds order an ablation's data: set seed")
     if any(stage.tokens is None for stage in spec.stages):
         raise TrainerError(f"{recipe} counts passes; arms are to see equally many targets: give its stages tokens")
 

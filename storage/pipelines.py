@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 import schemas
 from schemas.recipe import PipelineFile
 
+_SHOWN = 100
+"""Characters of a value that an error tells."""
 _WORDS = {"curation": "pipeline", "training": "trainer recipe"}
 
 
@@ -117,7 +119,9 @@ def explain(error: ValidationError, model: type[BaseModel] = PipelineFile) -> st
     allowed = ""
     if first["type"] == "extra_forbidden":
         allowed = f"; allowed are {', '.join(_at(model, first['loc'][:-1]).model_fields)}"
-    return f"{where} = {first['input']!r}: {first['msg']}{allowed}"
+    value = f" = {first['input']!r}"
+    shown = value if len(value) < _SHOWN else ""  # a whole section: the words name what they mean
+    return f"{where}{shown}: {first['msg'].removeprefix('Value error, ')}{allowed}"
 
 
 def _at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:

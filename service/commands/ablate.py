@@ -44,7 +44,8 @@ def add(commands: Any, name: str) -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     parser.add_argument("--recipe", default="gpt2-nano", metavar="NAME", help="default %(default)s")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="at least 5 (default)")
+    seeds = "at least 5 (default), from the recipe's seed on; given again with more, only the new ones are trained"
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help=seeds)
     parser.add_argument("--segments", default="", metavar="DIR", help="keeps tokenised data (default: a cache)")
 
 

@@ -228,18 +228,18 @@ FILES = {
         "stages, publish, sample",
     ),
     "no_stages": ("curation: {a: {description: x}}", "{path}#a", "{path}: curation.a.stages = "),
-    "stages_no_list": ("curation: {a: {stages: pii}}", "{path}#a", "{path}: curation.a.stages = 'pii': Value error, "),
-    "no_stage": ("curation: {a: {stages: []}}", "{path}#a", "{path}: curation.a.stages = []: Value error, a list of "),
+    "stages_no_list": ("curation: {a: {stages: pii}}", "{path}#a", "{path}: curation.a.stages = 'pii': "),
+    "no_stage": ("curation: {a: {stages: []}}", "{path}#a", "{path}: curation.a.stages = []: a list of "),
     "stage_of_a_number": (
         "curation: {a: {stages: [pii, extract: 5]}}", "{path}#a",
-        "{path}: curation.a.stages.1 = {{'extract': 5}}: Value error, extract: a mapping of parameters was expected",
+        "{path}: curation.a.stages.1 = {{'extract': 5}}: extract: a mapping of parameters was expected",
     ),
     "stage_of_a_list": ("curation: {a: {stages: [extract: []]}}", "{path}#a", "{path}: curation.a.stages.0 = {{'extr"),
     "stage_no_name": ("curation: {a: {stages: [5]}}", "{path}#a", "{path}: curation.a.stages.0 = 5: Input should be "),
     "stage_number_name": ("curation: {a: {stages: [5: {}]}}", "{path}#a", "{path}: curation.a.stages.0.name = 5: In"),
     "two_names": (
         "curation: {a: {stages: [{extract: , c4: }]}}", "{path}#a",
-        "{path}: curation.a.stages.0 = {{'extract': None, 'c4': None}}: Value error, one stage's name was expected",
+        "{path}: curation.a.stages.0 = {{'extract': None, 'c4': None}}: one stage's name was expected",
     ),
     "pipeline_twice": (
         "curation:\n  a: {stages: [pii]}\n  a: {stages: [c4]}\n", "{path}#a",

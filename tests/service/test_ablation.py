@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.training import TrainingSpec
-from service.ablation import T_975, Held, Interval, Outcome, ablate, hold_out
+from service.ablation import NULL_ORDER, T_975, Held, Interval, Outcome, ablate, hold_out
 from tests.trainer import nano
 from tests.trainer.curated import document, write
 from tests.trainer.nano import Watch
@@ -74,9 +74,9 @@ def smallest() -> TrainingSpec:
     return nano.spec(stages=[stage], checkpoint_every=1.0, held_out=0.05)
 
 
-def run(arms: dict[str, str], output: Path, watch: Watch) -> Outcome:
+def run(arms: dict[str, str], output: Path, watch: Watch, seeds: int = 5) -> Outcome:
     texts = [text(nano.prose(5000 + n)) for n in range(8)]
-    return ablate("smallest", smallest(), arms, texts, output, watch, segments=str(output.parent / "segments"))
+    return ablate("smallest", smallest(), arms, texts, output, watch, seeds, segments=str(output.parent / "segments"))
 
 
 def decisive(folder: Path) -> dict[str, dict[str, object]]:
@@ -111,7 +111,7 @@ def test_a_whole_ablation(arms: dict[str, str], tmp_path: Path) -> None:
         curated, raw, null = (decisive(output / f"{arm}-{seed}") for arm in ("curated", "raw", "null"))
         assert curated["recipe"] == raw["recipe"]
         assert curated["segments"] == null["segments"] != raw["segments"]
-        assert null["recipe"] == {**curated["recipe"], "data_seed": seed + 5}
+        assert null["recipe"] == {**curated["recipe"], "data_seed": seed + NULL_ORDER}
         assert curated["recipe"]["seed"] == curated["recipe"]["data_seed"] == seed
     targets = {nano.lines(folder / "metrics.jsonl")[-1]["tokens"] // 1000 for folder in folders}
     assert targets == {3}  # 3,000, and the rest of a document
@@ -120,6 +120,11 @@ def test_a_whole_ablation(arms: dict[str, str], tmp_path: Path) -> None:
     again = Watch()
     assert run(arms, output, again) == found
     assert again.rows == []
+
+    # more seeds: only the new one's are trained
+    more = run(arms, output, again, seeds=6)
+    assert [row.step for row in again.rows].count(1) == 3
+    assert {name: losses[:5] for name, losses in more.losses.items()} == found.losses
 
     with pytest.raises(ForeignError, match="was begun with other curated data than"):
         run({"curated": arms["raw"], "raw": arms["curated"]}, output, again)
@@ -155,6 +160,7 @@ def test_what_can_not_be_compared(arms: dict[str, str], tmp_path: Path) -> None:
     cases = [
         (smallest(), 4, "4 seeds make no interval worth having; take 5 or more"),
         (nano.spec(sources={"web": chat}), 5, r"smallest reads sources \['web'\]; ablations compare one source of"),
+        (nano.spec(data_seed=3), 5, "smallest sets data_seed 3; its seeds order an ablation's data: set seed"),
         (nano.spec(stages=[by_passes]), 5, "smallest counts passes; arms are to see equally many targets"),
     ]
     for one, seeds, words in cases:

@@ -55,8 +55,9 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "kind": ("model.layers=many", "r: model.layers = 'many': "),
     "heads": ("model.heads=5", "r: model = "),
     "ramp": ("stages.core.seq_len=[[5, 32]]", "r: stages.0.seq_len = "),
-    "mix": ("stages.core.mix={bran: 1}", "r: the file = "),
-    "warmup": ("stages.core.lr.warmup=3M", "r: stages.0 = "),
+    "mix": ("stages.core.mix={bran: 1}", "r: the file: "),
+    "batch": ("stages.core.batch=[[0, 64], [500, 32]]", "r: stages.0: stage "),
+    "warmup": ("stages.core.lr.warmup=3M", "r: stages.0: stage "),
     "no_end": ("stages.core.lr.to=null", "r: stages.0.lr = "),
     "guards": ("guards.window=1", "r: guards.window = 1: Input should be greater than or equal to 4"),
     "eps": ("optimizer.eps=-3", "r: optimizer.eps = -3: Input should be greater than 0"),
@@ -68,10 +69,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "rope_scaling": ("model.rope_scaling.factor=0", "r: model.rope_scaling.factor = 0: Input should be greater than 0"),
     "rope_band": ("model.rope_scaling.low_freq_factor=4", "r: model.rope_scaling = "),
     "beta": ("stages.core.loss.beta=0", "r: stages.0.loss.beta = 0: Input should be greater than 0"),
-    "a_yes": ("stages.core.tokens=true", "r: stages.0.tokens = True: Value error, an amount is a number, such as 5000"),
-    "a_no": ("stages.core.lr.warmup=no", "r: stages.0.lr.warmup = False: Value error, an amount is a number, "),
+    "a_yes": ("stages.core.tokens=true", "r: stages.0.tokens = True: an amount is a number, such as 5000"),
+    "a_no": ("stages.core.lr.warmup=no", "r: stages.0.lr.warmup = False: an amount is a number, "),
     "a_yes_in_a_ramp": ("stages.core.batch=[[0, yes]]", "r: stages.0.batch.0.1 = True: "),
-    "both_lengths": ("stages.core.passes=1", "r: stages.0 = "),
+    "both_lengths": ("stages.core.passes=1", "r: stages.0: stage "),
 }
 
 
@@ -88,7 +89,13 @@ def test_a_warmup_may_take_the_whole_stage() -> None:
         RecipeError, match=r"stage 'core' ends after 2,500,000 targets, in the midst of lr\.warmup, 2,500"
     ):
         change("r", SPEC, ["stages.core.lr.warmup=2500001"])
-    by_passes = ["stages.core.tokens=null", "stages.core.passes=1", "stages.core.lr.warmup=3M"]
+    mix = "stages.core.mix={web: 1}"
+    by_passes = [
+        "stages.core.tokens=null",
+        "stages.core.passes=1",
+        "stages.core.mix={web: 1}",
+        "stages.core.lr.warmup=3M",
+    ]
     assert change("r", SPEC, by_passes).stages[0].lr.warmup == 3_000_000
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from schemas.training import SourceSpec, StageSpec
 from trainer.errors import TrainerError
-from trainer.plan.ramps import value_at
 from trainer.segments.library import Library
 
 _VERSION = 1
@@ -58,7 +57,8 @@ def plan_spec(
     Raises:
         TrainerError: The stage can't be packed from these sources.
     """
-    _check(stage)
+    if stage.loss.name == "dpo":
+        raise TrainerError(f"stage {stage.name!r} has loss 'dpo': its pairs are no rows of a packed plan")
     used = sorted({name for _, mix in stage.mix for name, weight in mix.items() if weight > 0})
     segments = {}
     for name in used:
@@ -74,29 +74,6 @@ def plan_spec(
         segments[name] = _hash([manifest.key, library.number(folders[name], 0), entries])
     chosen = {name: sources[name] for name in used}
     return PlanSpec(stage=stage, sources=chosen, seed=seed, held_out=held_out, segments=segments)
-
-
-def _check(stage: StageSpec) -> None:
-    if stage.loss.name == "dpo":
-        raise TrainerError(f"stage {stage.name!r} has loss 'dpo': its pairs are no rows of a packed plan")
-    for at in sorted({at for at, _ in (*stage.seq_len, *stage.batch)}):
-        seq_len, batch = value_at(stage.seq_len, at), value_at(stage.batch, at)
-        if batch < seq_len:
-            raise TrainerError(
-                f"stage {stage.name!r}: from target {at:,} on a batch of {batch:,} positions holds no row of seq_len "
-                f"{seq_len:,}; give batch at least seq_len"
-            )
-    if stage.passes is None:
-        return
-    if stage.passes > stage.max_passes:
-        raise TrainerError(
-            f"stage {stage.name!r} wants passes {stage.passes!r}, its max_passes is {stage.max_passes!r}; raise it"
-        )
-    if len(stage.mix) > 1 or len({weight for weight in stage.mix[0][1].values() if weight > 0}) > 1:
-        raise TrainerError(
-            f"stage {stage.name!r} wants passes {stage.passes!r} of every source, which leaves its mix "
-            f"{stage.mix!r} nothing to say; give equal weights, or tokens instead of passes"
-        )
 
 
 def _hash(value: Any) -> str:

@@ -138,5 +138,5 @@ def test_what_can_t_be_planned_is_refused_at_once(tmp_path: Path, changes: dict[
     folders = {"web": lognormal(10), "code": lognormal(10, name="code"), "empty": Folder([[1, 0], []], name="empty")}
     sources = {name: SourceSpec() for name in ("web", "code", "nowhere", "empty")} | {"chat": SourceSpec(kind="chat")}
     places = {"web": 0, "code": 1, "chat": 1, "empty": 2}
-    with pytest.raises(TrainerError, match=why):
+    with pytest.raises(ValueError, match=why):  # the schema's or the plan's
         Plan(stage(**changes), sources, 0, 0.0, library(*folders.values()), places, tmp_path)
