@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.chat import Message
-from trainer.chat import markup
-from trainer.chat.markup import Marks
 from trainer.errors import TrainerError
+from trainer.tokenizer import markup
+from trainer.tokenizer.markup import Marks
 from trainer.tokenizer.tokenizer import Ids, Tokenizer
 
 _REASONING = "reasoning_content"

@@ -155,7 +155,7 @@ def _origin(data: str, kind: Kind, answers_only: bool) -> Origin:
 def _encoding(origin: Origin, tokenizer: Tokenizer, segment_tokens: int) -> str:
     """32 hex digits of all that decides the bytes of a unit's segments, but for the unit."""
     parts = (
-        *(FORMAT_VERSION, origin.kind, tokenizer.sha256, tokenizer.bos_id, tokenizer.eos_id),
+        *(FORMAT_VERSION, origin.kind, tokenizer.sha256, sorted(tokenizer.special), tokenizer.bos_id, tokenizer.eos_id),
         *("" if origin.kind == "text" else tokenizer.chat_template, segment_tokens),
     )
     return sha256(parts)[:32]

@@ -3,7 +3,9 @@
 Text is encoded in two ways that differ in one thing, what becomes of a special token's name inside the text:
 
 - `encode_documents` and `encode_texts` are for training. Crawled text is hostile: a page that says `<|endoftext|>` gets
-  the ids of those thirteen characters, never the special id.
+  the ids of those thirteen characters, never the special id. Tokens that the chat template writes count as special,
+  for some tokenizers (DeepSeek R1's distillates) don't call those that begin a turn so; other added tokens, such as
+  runs of blanks, are text's.
 - `encode` is for evaluation and use. It gives what `AutoTokenizer` gives by default on the exported folder: names of
   special tokens become their ids, and whatever the post-processor adds is added.
 
@@ -25,6 +27,7 @@ from tokenizers import Tokenizer as Backend
 from storage.errors import MissingError
 from storage.paths import join, open_read
 from trainer.errors import TrainerError
+from trainer.tokenizer import turns
 from trainer.tokenizer.special import KNOWN_EOS, PAD, TURN_ENDS, chatml
 
 Ids = NDArray[np.uint16] | NDArray[np.uint32]
@@ -55,7 +58,8 @@ class Tokenizer:
       pad_id: None where none is named.
       largest_id: added tokens included.
       dtype: uint16 where every id fits, else uint32.
-      special: special tokens and their ids.
+      special_tokens: those called so, and added ones that the chat template writes.
+      special: their names and ids.
       names: bos_token, eos_token, pad_token, as far as there are any.
       chat_template: Jinja; ours where the tokenizer brings none but knows its tokens; else empty.
     """
@@ -84,19 +88,23 @@ class Tokenizer:
         self.largest_id = max(self._plain.get_vocab(with_added_tokens=True).values())
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if self.largest_id <= np.iinfo(np.uint16).max else np.uint32)
         added = self._plain.get_added_tokens_decoder()
-        self.special_tokens: tuple[AddedToken, ...] = tuple(token for token in added.values() if token.special)
         self.special = {token.content: number for number, token in added.items() if token.special}
         self.names = dict(names or {})
         if "eos_token" not in self.names:
             self.names["eos_token"] = self._guess_eos()
         self.eos_id = self._id("eos_token", self.names["eos_token"])
-        turns = (self.special[name] for name in TURN_ENDS if name in self.special)
-        self.end_ids = tuple(dict.fromkeys((self.eos_id, *turns)))
+        ends = (self.special[name] for name in TURN_ENDS if name in self.special)
+        self.end_ids = tuple(dict.fromkeys((self.eos_id, *ends)))
         self.bos_id = self._added_before()
         self.pad_id = self._pad()
-        self._keeps_text_apart()
         self._given_template = chat_template
         self.chat_template = chat_template or chatml(self.special)
+        own = turns.own_tokens(self.chat_template, self.names, [token.content for token in added.values()])
+        apart = {number: token for number, token in added.items() if token.special or token.content in own}
+        self.special_tokens: tuple[AddedToken, ...] = tuple(apart.values())
+        self.special = {token.content: number for number, token in apart.items()}
+        self._plain.add_special_tokens(list(self.special_tokens))  # under the ids that they have
+        self._keeps_text_apart()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the backend's own pickling forgets encode_special_tokens

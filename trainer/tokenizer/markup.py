@@ -6,7 +6,7 @@ that depend on the day of rendering can't be made again. Templates that ask for 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
@@ -77,6 +77,16 @@ def render(
         raise TrainerError(f"the chat template can't render the conversation that begins {first!r}: {error}") from error
 
 
+def literals(template: str) -> Iterator[str]:
+    """Texts that stand in a template, between its tags and quoted inside them; none of one that is broken."""
+    try:
+        parsed = _environment().parse(template)
+    except jinja2.TemplateError:
+        return
+    yield from (node.data for node in parsed.find_all(nodes.TemplateData))
+    yield from (node.value for node in parsed.find_all(nodes.Const) if isinstance(node.value, str))
+
+
 class _Generation(Extension):
     """`{% generation %}…{% endgeneration %}`: what an assistant is to learn."""
 
@@ -95,12 +105,16 @@ class _Generation(Extension):
 
 @lru_cache(maxsize=16)
 def _compiled(template: str) -> jinja2.Template:
+    return _environment().from_string(template)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _refuse
-    return environment.from_string(template)
+    return environment
 
 
 def _refuse(message: str) -> None:
