@@ -84,7 +84,8 @@ def prepare(
     materials.check(spec, data)
     given = given_tokenizer(options, start)
     assert spec.model is not None
-    _settled(spec.model, given.largest_id + 1 if given else spec.tokenizer.vocab_size, spec, ranks)  # else no folder
+    ids = given.largest_id + 1 if given else spec.tokenizer.vocab_size
+    _settled(spec.model, ids, spec, ranks)  # refused before there is a folder
     identity = Identity(recipe=name, spec=spec, start=start.origin if start else "", tokenizer=given)
     if ranks.first:
         output.mkdir(parents=True, exist_ok=True)

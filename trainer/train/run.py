@@ -65,10 +65,10 @@ def train(
         ranks = stack.enter_context(joined(options.device))
         make_deterministic(ranks.device, options.deterministic, spec.compile)
         run = prepare(name, spec, data, output, options, ranks, watcher, stack)
-        return run is None or _finished(run, output, ranks, watcher, stack)
+        return run is None or _all_stages(run, output, ranks, watcher, stack)
 
 
-def _finished(run: Prepared, output: Path, ranks: Ranks, watcher: Watcher, stack: contextlib.ExitStack) -> bool:
+def _all_stages(run: Prepared, output: Path, ranks: Ranks, watcher: Watcher, stack: contextlib.ExitStack) -> bool:
     """Stage after stage to the end; False where a signal has stopped it before."""
     left = [stage for stage in run.spec.stages if stage.name in run.made]
     sources = {stage.name: stages.source(stage, run.spec, run.made[stage.name], output / PLANS) for stage in left}
