@@ -48,7 +48,7 @@ def make(folder: Path, count: int, seed: int, longest: int = 30) -> list[Pair]:
 
 def stage(**changes: Any) -> StageSpec:
     fields = {"name": "dpo", "mix": {"a": 1}, "passes": 1, "seq_len": 64, "batch": 8, "lr": {"from": 1e-3}}
-    return StageSpec.model_validate({**fields, **changes})
+    return StageSpec.model_validate({**fields, "loss": {"name": "dpo"}, **changes})
 
 
 KIND = SourceSpec(kind="preference")
