@@ -68,7 +68,7 @@ class Watch:
         while now - self._seen[0][0] > RECENT_SECONDS and len(self._seen) > 2:
             self._seen.popleft()
         began, tokens = self._seen[0]
-        parts = [f"step {row.step:,}", f"loss {row.loss:.4f}" if row.loss is not None else "loss not finite"]
+        parts = [f"step {row.step:,}", f"loss {row.loss:.4f}" if row.loss is not None else "loss –"]
         parts.append(f"{row.tokens:,} of {total:,} targets")
         if now > began and row.tokens > tokens:
             rate = (row.tokens - tokens) / (now - began)

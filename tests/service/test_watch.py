@@ -45,7 +45,7 @@ def test_plain_lines_now_and_then(screen: tuple[Watch, io.StringIO], monkeypatch
     assert out.getvalue().splitlines() == [
         "tokenizing: 0 of 3 files, 0 tokens",
         "core: step 1 · loss 2.5000 · 1,000 of 10,000 targets",
-        "core: step 3 · loss not finite · 6,000 of 10,000 targets · 250 targets/s · 16 s left · MFU 50.0% · data wait "
+        "core: step 3 · loss – · 6,000 of 10,000 targets · 250 targets/s · 16 s left · MFU 50.0% · data wait "
         "p99 2.1 ms",
         "anneal: step 4 · loss 2.5000 · 7,000 of 10,000 targets · 300 targets/s · 10 s left · data wait p99 100.0 ms",
         "note: the gate \\x1b[31mopens",

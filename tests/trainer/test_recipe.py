@@ -89,13 +89,8 @@ def test_a_warmup_may_take_the_whole_stage() -> None:
         RecipeError, match=r"stage 'core' ends after 2,500,000 targets, in the midst of lr\.warmup, 2,500"
     ):
         change("r", SPEC, ["stages.core.lr.warmup=2500001"])
-    mix = "stages.core.mix={web: 1}"
-    by_passes = [
-        "stages.core.tokens=null",
-        "stages.core.passes=1",
-        "stages.core.mix={web: 1}",
-        "stages.core.lr.warmup=3M",
-    ]
+    by_passes = ["tokens=null", "passes=1", "mix={web: 1}", "lr.warmup=3M"]
+    by_passes = [f"stages.core.{setting}" for setting in by_passes]
     assert change("r", SPEC, by_passes).stages[0].lr.warmup == 3_000_000
 
 

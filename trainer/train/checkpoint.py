@@ -34,7 +34,7 @@ from trainer.errors import IntegrityError, TrainerError
 
 MARKER = "checkpoint.json"
 _STATE, _TENSORS = "state.json", "tensors"
-_FORMAT = 1
+_FORMAT = 2
 _GOOD = "good"
 _NAME = re.compile(r"step-(\d{6,})")
 _TEMPORARY = ".tmp-"

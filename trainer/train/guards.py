@@ -48,7 +48,9 @@ class Guards:
     spec: GuardSpec = field(default_factory=GuardSpec)
     decisions: list[Decision] = field(default_factory=list)
     not_finite: int = 0
-    """Steps in a row, up to now, whose loss or gradient was not finite."""
+    """Steps in a row, up to now, whose loss or gradient was not finite; those without a target do not count."""
+    idle: int = 0
+    """Steps without a target since the last whose loss and gradient were finite."""
     spikes: int = 0
     """Spikes in a row, up to now."""
     losses: list[float] = field(default_factory=list)
@@ -63,9 +65,13 @@ class Guards:
         """The newest step up to whose weights all are known to be good: with them a loss and gradient were finite.
 
         Args:
-          step: The last one that was judged.
+          step: The last one that was judged or passed.
         """
-        return step - self.not_finite - 1
+        return step - self.not_finite - self.idle - 1
+
+    def pass_idle(self) -> None:
+        """A step that holds no target (of a chat nothing but a long prompt): nothing is learnt, and nothing known."""
+        self.idle += 1
 
     def judge(self, step: int, stage: str, loss: float, norm: float) -> bool:
         """Whether the step's gradient may move the weights."""
@@ -75,7 +81,7 @@ class Guards:
             reason = "gradient_not_finite" if math.isfinite(loss) else "loss_not_finite"
             self.decisions.append(Decision(step, stage, reason, _finite(loss), _finite(norm), None, False))
             return False
-        self.not_finite = 0
+        self.not_finite = self.idle = 0
         median = statistics.median(self.losses) if self.losses else math.inf
         high = self._is_spike(loss, self.losses)
         outlier = high and self._is_spike(norm, self.norms)
@@ -103,6 +109,7 @@ class Guards:
         return {
             "decisions": [dataclasses.asdict(decision) for decision in self.decisions],
             "not_finite": self.not_finite,
+            "idle": self.idle,
             "spikes": self.spikes,
             "losses": self.losses,
             "norms": self.norms,
@@ -111,7 +118,7 @@ class Guards:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from a checkpoint; the spec is the present one."""
         self.decisions = [Decision(**decision) for decision in state["decisions"]]
-        self.not_finite, self.spikes = state["not_finite"], state["spikes"]
+        self.not_finite, self.idle, self.spikes = state["not_finite"], state["idle"], state["spikes"]
         self.losses, self.norms = list(state["losses"]), list(state["norms"])
 
 

@@ -107,7 +107,9 @@ class Loop:
                 f"hold {targets:g}; the source gives other rows than it planned"
             )
         loss, norm = (total / count, norm / count) if count else (math.nan, math.nan)
-        if training.guards.judge(at.step, stage.name, loss, norm):
+        if not count:
+            training.guards.pass_idle()
+        elif training.guards.judge(at.step, stage.name, loss, norm):
             clip = training.spec.clip
             training.gradients.scale((clip / norm if 0 < clip < norm else 1.0) / count)
             training.optimizer.step(lr)

@@ -206,7 +206,7 @@ def _loop(
         last = run.checkpoint.path if run.checkpoint else None
         writer = CheckpointWriter(output / CHECKPOINTS, run.spec.keep_checkpoints, watcher.note, last)
         stack.enter_context(writer)
-        board = Board(output / EVENTS, step)
+        board = Board(output / EVENTS, step, watcher.note)
         stack.callback(board.close)
     clock = Clock(ranks, timing, decoder.shape.flops, peak_flops(ranks.device))
     return Loop(

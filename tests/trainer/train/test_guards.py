@@ -52,6 +52,15 @@ def test_weights_are_proven_by_the_next_finite_step() -> None:
     assert proven == [0, 1, 1, 1, 4, 5]  # those behind steps 2, 3 and 4 are the same
 
 
+def test_steps_without_a_target_prove_nothing() -> None:
+    guards, proven = Guards(), []
+    for step, loss in enumerate([3.0, None, None, math.nan, None, 3.0, None], 1):
+        guards.pass_idle() if loss is None else guards.judge(step, "s", loss, 1.0)
+        proven.append(guards.proven(step))
+    assert proven == [0, 0, 0, 0, 0, 5, 5]
+    assert guards.not_finite == 0
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_tensors_that_are_not_finite_are_named(bad: float, dtype: torch.dtype) -> None:

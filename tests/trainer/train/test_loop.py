@@ -201,6 +201,29 @@ def test_a_loss_that_is_not_finite_moves_nothing(tmp_path: Path) -> None:
     assert (decision.step, decision.reason, decision.applied) == (5, "loss_not_finite", False)
 
 
+def test_steps_without_a_target_move_nothing(tmp_path: Path) -> None:
+    """More of them in a row than the guards allow of what is not finite; killed among them, the run goes on alike."""
+    source = ListSource(steps=14)
+    for _, weights in source.planned[4:10]:
+        weights.zero_()
+    seen: list[bool] = []
+    training = Training(Toy(), OptimizerSpec(), guards=Guards(GuardSpec(max_skips=1)))
+    before: dict[str, Tensor] = {}
+
+    def look(_: int) -> None:
+        now = {name: tensor.clone() for name, tensor in training.tensors().items()}
+        seen.append(bool(before) and all(torch.equal(tensor, before[name]) for name, tensor in now.items()))
+        before.update(now)
+
+    run(tmp_path / "whole", [source], training=training, at_step=look, average=True)
+    assert [step for step, still in enumerate(seen, 1) if still] == [5, 6, 7, 8, 9, 10]
+    assert [row.loss is None for row in rows(tmp_path / "whole")] == [False] * 4 + [True] * 6 + [False] * 4
+    assert training.guards.decisions == []
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", [source], at_step=kill_at(7), average=True, every=20)
+    same(training, run(tmp_path / "cut", [source], average=True, every=20))
+
+
 def test_gradient_alone_not_finite(tmp_path: Path) -> None:
     class Rooted(torch.autograd.Function):
         @staticmethod
