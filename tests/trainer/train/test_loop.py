@@ -285,14 +285,6 @@ def test_decisions_are_replayed(tmp_path: Path) -> None:
     assert bare(tmp_path / "cut") == bare(tmp_path / "whole")
 
 
-def test_no_targets_at_all_move_nothing(tmp_path: Path) -> None:
-    source = ListSource(steps=3)
-    source.planned[1][1].zero_()
-    training = run(tmp_path, [source])
-    assert [row.loss is None for row in rows(tmp_path)] == [False, True, False]
-    assert [decision.step for decision in training.guards.decisions] == [2]
-
-
 def test_a_source_that_breaks_its_plan(tmp_path: Path) -> None:
     source = ListSource()
     planned = source.steps
