@@ -94,7 +94,7 @@ def hold_out(texts: Iterable[Text], arms: Mapping[str, Corpus]) -> Held:
     met: set[int] = set()
     for corpus in arms.values():
         for shard in corpus.shards:
-            for batch in corpus.rows(shard, leave_out=("metadata",)):
+            for batch in corpus.rows(shard, words=()):
                 for found in batch["text"].to_pylist():
                     met.update(n for key in _keys(minhash, found or "") for n in at.get(key, ()))
     left = tuple(text for n, text in enumerate(held) if n not in met)

@@ -14,6 +14,7 @@ from schemas.manifest import FileEntry, Manifest
 from storage import stores
 from storage.errors import MissingError
 from storage.paths import is_local, join, open_read
+from trainer.columns import checked, chosen
 from trainer.errors import IntegrityError, TrainerError
 from trainer.held import held
 
@@ -21,9 +22,6 @@ MANIFEST = "manifest.json"
 SHARDS = "shards/"
 ROWS_PER_TEXT = 20
 """Rows of a corpus that may be read for each row of a sample."""
-_COLUMNS = ("id", "language", "text")
-_LEFT_OUT = ("metadata",)
-"""What shards have besides and is large."""
 
 
 class Corpus:
@@ -45,18 +43,22 @@ class Corpus:
             raise TrainerError(f"{join(folder, MANIFEST)!r} names nothing below {SHARDS!r}: there are no documents")
 
     def rows(
-        self, shard: FileEntry, *, leave_out: Collection[str] = (), start: int = 0, batch_rows: int = 256
+        self, shard: FileEntry, *, words: Collection[str] | None = None, start: int = 0, batch_rows: int = 256
     ) -> Iterator[pa.RecordBatch]:
         """The rows of a shard from `start` on, a batch at a time; none before the whole file was found sound.
 
+        Words come as strings, whatever Arrow type of strings they were stored as.
+
         Args:
             shard: One of `shards`.
-            leave_out: Columns that are not read.
+            words: Columns of words to be read beside `id` and `text`, as far as there are such; None: all that hold
+                plain values and whose names are their own, but for `metadata`.
             start: Rows to skip.
             batch_rows: At most this many a batch.
 
         Raises:
             IntegrityError: The file is missing, or is not the one that the manifest names.
+            TrainerError: A column of words is missing, stands twice, or holds what is none.
             StorageError: It can't be read.
         """
         with self._verified(shard) as file:
@@ -64,7 +66,7 @@ class Corpus:
                 opened = pq.ParquetFile(file)
             except pa.ArrowInvalid as error:
                 raise self._broken(shard, f"it is no Parquet file ({error})") from error
-            yield from _batches(opened, leave_out, start, batch_rows)
+            yield from _batches(opened, words, start, batch_rows, join(self.folder, shard.path))
 
     @contextmanager
     def _verified(self, shard: FileEntry) -> Iterator[BinaryIO]:
@@ -103,7 +105,7 @@ def sample_rows(folder: str, wanted: int, seed: int) -> Iterator[tuple[str, str]
     where the folder says none.
 
     Raises:
-      TrainerError: There is no such folder, or a shard has no ids or texts.
+      TrainerError: There is no such folder, or a shard's ids, texts or languages are missing or are no words.
       IntegrityError: A shard is missing, or is not the one that the manifest names.
     """
     corpus, shards, rows = Corpus(folder), [], 0
@@ -114,14 +116,9 @@ def sample_rows(folder: str, wanted: int, seed: int) -> Iterator[tuple[str, str]
             break
     below = min(1.0, wanted / max(rows, 1)) * 2**64
     for shard in shards:
-        for batch in corpus.rows(shard, leave_out=_LEFT_OUT):
-            if missing := {"id", "text"} - set(batch.schema.names):
-                raise TrainerError(
-                    f"shard {shard.path!r} of {folder!r} has no column {sorted(missing)}; there are "
-                    f"{batch.schema.names}"
-                )
-            for row in batch.select([name for name in _COLUMNS if name in batch.schema.names]).to_pylist():
-                if row["text"] and _place(row["id"] or "", seed) < below:
+        for batch in corpus.rows(shard, words=("language",)):
+            for row in batch.to_pylist():
+                if row["text"] and _place(row["id"], seed) < below:
                     yield row.get("language") or "", row["text"]
 
 
@@ -156,14 +153,17 @@ def _manifest(folder: str) -> Manifest:
         ) from error
 
 
-def _batches(file: Any, leave_out: Collection[str], start: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _batches(
+    file: Any, words: Collection[str] | None, start: int, batch_rows: int, where: str
+) -> Iterator[pa.RecordBatch]:
     """From row `start` on; row groups before it are not decoded."""
-    columns = [name for name in file.schema_arrow.names if name not in leave_out]
-    groups, skip = list(range(file.num_row_groups)), start
-    while groups and skip >= (rows := file.metadata.row_group(groups[0]).num_rows):
-        skip -= rows
+    columns = chosen(file.schema_arrow, words, where)
+    groups, row = list(range(file.num_row_groups)), 0
+    while groups and start >= row + (rows := file.metadata.row_group(groups[0]).num_rows):
+        row += rows
         groups.pop(0)
     for batch in file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=columns) if groups else ():
+        skip = max(0, start - row)
         if skip < batch.num_rows:
-            yield batch.slice(skip)
-        skip = max(0, skip - batch.num_rows)
+            yield checked(batch.slice(skip), columns, row + skip, where)
+        row += batch.num_rows

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,6 +15,7 @@ class BytesTokenizer:
     eos_id = 256
     pad_id = None
     chat_template = ""
+    special: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, largest_id: int = 256) -> None:
         self.largest_id = largest_id

@@ -22,14 +22,20 @@ def document(number: int, text: str, **columns: Any) -> dict[str, Any]:
 
 def write(folder: Path, shards: Sequence[Sequence[dict[str, Any]]], *, rows_per_group: int = 7) -> Path:
     """A finished run's folder with these shards."""
+    tables = [pa.Table.from_pylist(list(rows), schema=SHARD) for rows in shards]
+    return write_tables(folder, tables, rows_per_group=rows_per_group)
+
+
+def write_tables(folder: Path, tables: Sequence[pa.Table], *, rows_per_group: int = 7) -> Path:
+    """The same, of shards with any columns."""
     (folder / "shards").mkdir(parents=True)
     entries = []
-    for i, rows in enumerate(shards):
-        path = folder / "shards" / f"part-{i:05d}-of-{len(shards):05d}.parquet"
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=SHARD), path, row_group_size=rows_per_group)
+    for i, table in enumerate(tables):
+        path = folder / "shards" / f"part-{i:05d}-of-{len(tables):05d}.parquet"
+        pq.write_table(table, path, row_group_size=rows_per_group)
         data = path.read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
-        entries.append(FileEntry(path=f"shards/{path.name}", sha256=sha256, bytes=len(data), rows=len(rows)))
+        entries.append(FileEntry(path=f"shards/{path.name}", sha256=sha256, bytes=len(data), rows=len(table)))
     (folder / "manifest.json").write_text(manifest(tuple(entries)).model_dump_json())
     return folder
 

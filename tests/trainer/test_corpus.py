@@ -31,12 +31,14 @@ def test_rows_in_order_from_any_row(curated: Path) -> None:
         assert texts(corpus, 1, start) == TEXTS[1][start:]
 
 
-def test_columns_left_out(curated: Path) -> None:
+def test_columns_asked_for(curated: Path) -> None:
     corpus = Corpus(str(curated))
-    batch = next(corpus.rows(corpus.shards[0], leave_out=("metadata", "url"), batch_rows=3))
+    batch = next(corpus.rows(corpus.shards[0], words=("url", "nosuch"), batch_rows=3))
     assert batch.num_rows == 3
-    assert not {"metadata", "url"} & set(batch.schema.names)
-    assert "text" in batch.schema.names
+    assert batch.schema.names == ["text", "id", "url"]
+    every = next(corpus.rows(corpus.shards[0])).schema.names
+    assert {"text", "id", "url", "offset"} < set(every)
+    assert "metadata" not in every
 
 
 def test_http_and_s3_give_the_same(curated: Path, http_files: Any, s3: Any) -> None:

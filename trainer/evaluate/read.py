@@ -38,9 +38,9 @@ def texts(path: str, held_out: float = 1.0) -> Iterator[Text]:
 def _documents(corpus: Corpus, held_out: float) -> Iterator[Text]:
     for shard in corpus.shards:
         where = join(corpus.folder, shard.path)
-        for batch in corpus.rows(shard, leave_out=("metadata",)):
+        for batch in corpus.rows(shard, words=("language", "url")):
             found = batch.to_pylist()
-            hashes = [xxh3_64_intdigest(str(row.get("id")).encode()) for row in found]
+            hashes = [xxh3_64_intdigest(row["id"].encode()) for row in found]
             for n in np.flatnonzero(is_held_out(np.array(hashes, np.uint64), held_out)):
                 yield _text(found[n], where)
 

@@ -11,14 +11,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from trainer.corpus import Corpus
-from trainer.errors import TrainerError
 from trainer.tokenizer.tokenizer import Tokenizer
 
 Kind = Literal["text", "chat", "preference"]
 _TOGETHER = 256
 """Made texts of a chunk."""
-_LEFT_OUT = ("metadata",)
-"""Columns of shards that conditions have no use for and that are large."""
+_OWN = ("text", "bytes", "id_hash", "targets")
+"""Columns that segments have of their own, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +69,10 @@ class TextOrigin:
 
         Raises:
             IntegrityError: The shard is missing, or is not the one that the manifest names.
-            TrainerError: It has no `text` or no `id`, or an id is null.
+            TrainerError: Its `text` or `id` is missing, stands twice or holds no words.
         """
-        shard = self._corpus.shards[unit]
-        for batch in self._corpus.rows(shard, leave_out=_LEFT_OUT, start=start):
-            yield encoded(batch, tokenizer, f"{self.place}/{shard.path}")
+        for batch in self._corpus.rows(self._corpus.shards[unit], start=start):
+            yield encoded(batch, tokenizer)
 
 
 class MadeTexts:
@@ -93,7 +91,7 @@ class MadeTexts:
         names = [f"{self.place}, {n}" for n in range(len(self._texts))]
         made = pa.record_batch({"id": names, "text": pa.array(self._texts, pa.string())})
         for first in range(start, len(made), _TOGETHER):
-            yield encoded(made.slice(first, _TOGETHER), tokenizer, self.place)
+            yield encoded(made.slice(first, _TOGETHER), tokenizer)
 
 
 def sha256(value: object) -> str:
@@ -101,24 +99,16 @@ def sha256(value: object) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()
 
 
-def encoded(batch: pa.RecordBatch, tokenizer: Tokenizer, where: str) -> Chunk:
-    """Encodes the texts of a batch; what else it has of scalar columns becomes the documents' columns.
+def encoded(batch: pa.RecordBatch, tokenizer: Tokenizer) -> Chunk:
+    """Encodes the texts of a batch; what else it has becomes the documents' columns.
 
     A text that is null counts as empty: its document is what the tokenizer makes of no text.
 
-    Raises:
-        TrainerError: There is no `text` or no `id`, or an id is null.
+    Args:
+        batch: As `Corpus.rows` gives it.
+        tokenizer: Encodes it.
     """
-    if missing := {"text", "id"} - set(batch.schema.names):
-        raise TrainerError(f"{where!r} has no column {sorted(missing)}; there are {batch.schema.names}")
-    if batch["id"].null_count:
-        raise TrainerError(f"{where!r} has rows without an id; give every document an id of its own")
     texts = pc.fill_null(batch["text"], "")
-    columns = {
-        field.name: batch[field.name]
-        for field in batch.schema
-        if field.name not in ("text", "bytes", "id_hash", "targets") and not pa.types.is_nested(field.type)
-    }
-    columns["id"] = batch["id"].cast(pa.string())
+    columns = {name: batch[name] for name in batch.schema.names if name not in _OWN}
     columns["bytes"] = pc.binary_length(texts).cast(pa.int64())
     return Chunk(tokenizer.encode_documents(texts.to_pylist()), None, pa.table(columns))
