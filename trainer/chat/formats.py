@@ -21,7 +21,10 @@ _ROLES: dict[str, Literal["system", "user", "assistant"]] = {
     "user": "user",
     "assistant": "assistant",
 }
-_CALLS = ("tool_calls", "function_call")
+_TOOLS = ("tools", "functions", "chat_template_kwargs")
+"""Of a row: what would change what a template writes."""
+_MORE = ("tool_calls", "function_call", "tools", "name", "refusal", "audio")
+"""Of a message: what it says besides its content."""
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 """DeepSeek's and Qwen's name, vLLM's and OpenRouter's, gpt-oss's and Ollama's."""
 
@@ -33,6 +36,7 @@ def conversation(row: Row) -> Conversation:
       TrainerError: the row is of no known form, or no assistant answers in it.
     """
     value = row.value
+    _see_plain(value, _TOOLS, f"{row.where}: ")
     if "messages" in value:
         messages = _messages(value["messages"], f"{row.where}: messages")
     elif "prompt" in value and "completion" in value:
@@ -57,6 +61,7 @@ def preference(row: Row) -> Preference:
     value = row.value
     if not {"chosen", "rejected"} <= value.keys():
         raise _unknown(row, "chosen and rejected")
+    _see_plain(value, _TOOLS, f"{row.where}: ")
     if "prompt" in value:
         prompt = _prompt(value["prompt"], row)
         chosen, rejected = _answer("chosen", row), _answer("rejected", row)
@@ -91,13 +96,21 @@ def _message(value: Any, where: str) -> Message:
         raise TrainerError(
             f"{where}.role: {_short(role)} can't be learnt, only {', '.join(_ROLES)}; leave such conversations out"
         )
-    if calls := [key for key in _CALLS if value.get(key)]:
-        found = _short(value[calls[0]])
-        raise TrainerError(f"{where}.{calls[0]}: {found} can't be learnt; leave such conversations out")
-    if value.get("weight") == 0:
-        raise TrainerError(f"{where}.weight: 0 can't be kept; every answer is learnt")
+    _see_plain(value, _MORE, f"{where}.")
+    weight = value.get("weight")
+    if weight is not None and (isinstance(weight, bool) or weight != 1):
+        raise TrainerError(f"{where}.weight: {_short(weight)} can't be kept; every answer is learnt, with weight 1")
     content = _text(value.get("content"), f"{where}.content")
     return Message(role=_ROLES[role], content=content, reasoning_content=_reasoning(value, where))
+
+
+def _see_plain(value: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+    """Nothing stands under keys that aren't read and would change what is learnt."""
+    for key in keys:
+        if value.get(key):
+            raise TrainerError(
+                f"{where}{key}: {_short(value[key])} can't be learnt; leave such conversations out, or the key"
+            )
 
 
 def _reasoning(message: Mapping[str, Any], where: str) -> str:

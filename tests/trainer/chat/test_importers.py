@@ -41,17 +41,19 @@ CONVERSATIONS: dict[str, tuple[dict[str, Any], Conversation]] = {
         Conversation(id="a", messages=(BE, ASK, SAY), language="ko"),
     ),
     "openai": ({"messages": told(ASK, SAY, MORE, DONE)}, Conversation(id="x.jsonl:1", messages=(ASK, SAY, MORE, DONE))),
-    "openai with parts, names and nulls": (
+    "openai with parts and nulls": (
         {
             "id": 7,
+            "tools": [],
+            "functions": None,
             "messages": [
                 {"role": "developer", "content": "be brief"},
                 {
                     "role": "user",
-                    "name": "kim",
+                    "name": None,
                     "content": [{"type": "text", "text": "고"}, {"type": "text", "text": "양이?"}],
                 },
-                {"role": "assistant", "content": "네.", "refusal": None, "tool_calls": None, "weight": 1},
+                {"role": "assistant", "content": "네.", "refusal": None, "tool_calls": None, "weight": 1.0},
             ],
         },
         Conversation(id="7", messages=(BE, ASK, SAY)),
@@ -210,7 +212,24 @@ def test_a_file_that_breaks_off_is_an_error(tmp_path: Path, suffix: str) -> None
             {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "a"}]}]},
             r"x.jsonl:2: messages\[0\].tool_calls: \[\{'id': 'a'\}\] can't be learnt; leave such conversations out",
         ),
-        ({"messages": [{"role": "assistant", "content": "x", "weight": 0}]}, r"messages\[0\].weight: 0 can't be kept"),
+        *(
+            (
+                {"messages": [*told(ASK), {**told(SAY)[0], "weight": weight}]},
+                rf"x.jsonl:2: messages\[1\].weight: {weight!r} can't be kept; every answer is learnt, with weight 1",
+            )
+            for weight in (0, 0.0, 0.5, 2, "1", "0", True)
+        ),
+        *(
+            (
+                {"messages": [{**told(ASK)[0], key: said}, *told(SAY)]},
+                rf"messages\[0\].{key}: .* can't be learnt; leave",
+            )
+            for key, said in (("name", "kim"), ("refusal", "no"), ("audio", {"id": "a"}), ("tools", "[{}]"))
+        ),
+        *(
+            ({"messages": told(ASK, SAY), key: said}, rf"x.jsonl:2: {key}: .*'f'.* can't be learnt; leave such")
+            for key, said in (("tools", [{"name": "f"}]), ("functions", ["f"]), ("chat_template_kwargs", {"f": 1}))
+        ),
         ({"messages": [{**told(ASK)[0], "thinking": "x"}]}, r"messages\[0\].thinking: reasoning is an assistant's"),
         ({"messages": [{**told(SAY)[0], "reasoning": {"effort": 1}}]}, r"messages\[0\].reasoning: text was expected"),
         (
@@ -251,6 +270,7 @@ def test_rows_that_are_no_conversation(tmp_path: Path, row: Any, said: str) -> N
         ({"chosen": told(SAY), "rejected": told(DONE)}, r"x.jsonl:1: two answers of an assistant to a user"),
         ({"prompt": told(ASK, SAY), "chosen": "a", "rejected": "b"}, r"x.jsonl:1: two answers of an assistant to"),
         ({"prompt": "a", "chosen": " ", "rejected": "b"}, r"x.jsonl:1: the chosen answer is empty in"),
+        ({"prompt": "a", "chosen": "c", "rejected": "b", "tools": "[{}]"}, r"x.jsonl:1: tools: '\[\{\}\]' can't be"),
     ],
 )
 def test_rows_that_are_no_preference(tmp_path: Path, row: Any, said: str) -> None:
