@@ -44,6 +44,25 @@ def test_goes_on_behind_any_step(tmp_path: Path, workers: int, stop: int) -> Non
     assert taken(loader) == whole[stop:]
 
 
+@pytest.mark.parametrize(("workers", "persistent"), [(0, False), (2, False), (2, True)])
+@pytest.mark.parametrize("stop", [3, 12])
+def test_every_iteration_begins_behind_what_was_loaded(
+    tmp_path: Path, workers: int, persistent: bool, stop: int
+) -> None:
+    """The same with workers and without, after a whole iteration and one broken off."""
+    whole = taken(dataset(tmp_path / "a"))
+    one = dataset(tmp_path / "b")
+    options: Any = {"multiprocessing_context": "fork", "persistent_workers": persistent} if workers else {}
+    loader = DataLoader(one, batch_size=None, num_workers=workers, **options)
+    state = [step for step, _ in zip(loader, range(stop), strict=False)][-1].state
+    assert taken(loader) == whole
+    one.load_state_dict(state)
+    again = DataLoader(one, batch_size=None, num_workers=workers, **options)
+    assert [taken(again), taken(again)] == [whole[stop:]] * 2
+    one.load_state_dict({})
+    assert taken(DataLoader(one, batch_size=None, num_workers=workers, **options)) == whole
+
+
 def test_an_empty_state_is_the_start(tmp_path: Path) -> None:
     one = dataset(tmp_path)
     assert one.state_dict() == {}
