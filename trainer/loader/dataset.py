@@ -37,7 +37,7 @@ class StepDataset(IterableDataset[Step]):
         self._source = source
         self._rank, self._world, self._micro_rows = rank, world, micro_rows
         self._loaded: Mapping[str, Any] | None = None
-        self._given = self._loaded
+        self._given: Mapping[str, Any] | None = None
 
     def __iter__(self) -> Iterator[Step]:
         begun = self._given = self._loaded  # a worker's copy tells nobody how far it came
