@@ -104,7 +104,7 @@ def stored(path: str | Path, note: Callable[[str], None] = lambda _: None, *, te
     folder = Path(path).resolve()
     if (folder / hf.CONFIG).is_file():
         spec, vocab_size = hf_config.read(folder / hf.CONFIG)
-        return Stored(folder, spec, Shape.of(spec, vocab_size), Tokenizer.load(folder), None)
+        return Stored(folder, spec, Shape.of(spec, vocab_size), Tokenizer.load(folder, ends=hf.ends(folder)), None)
     if (folder / checkpoint.MARKER).is_file():
         found, run = checkpoint.opened(folder, tensors=tensors), folder.parents[1]
     else:

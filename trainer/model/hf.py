@@ -140,6 +140,22 @@ def load(folder: Path) -> tuple[ModelSpec, int, dict[str, Tensor]]:
     return spec, vocab_size, weights
 
 
+def ends(folder: Path) -> list[int]:
+    """The ids that generation_config.json and config.json name as what ends a text; one or several each, or none.
+
+    Raises:
+      IntegrityError: A file is damaged, or names what is no id.
+    """
+    found: list[int] = []
+    for path in (folder / GENERATION, folder / CONFIG):
+        named = hf_config.read_json(path).get("eos_token_id") if path.is_file() else None
+        ids = named if isinstance(named, list) else [] if named is None else [named]
+        if not all(type(number) is int for number in ids):
+            raise IntegrityError(f"{str(path)!r}: eos_token_id is {named!r}, no id and no list; fetch the model again")
+        found += ids
+    return found
+
+
 def _see_free(folder: Path) -> None:
     """Nothing that an export has not written is in the folder; a tokenizer without a model is none's."""
     model = {CONFIG, GENERATION, WEIGHTS, _PART}

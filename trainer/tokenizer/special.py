@@ -16,9 +16,6 @@ SPECIAL = (EOS, START, END, PAD, THINK, THOUGHT, *(f"<|reserved_{i}|>" for i in 
 KNOWN_EOS = (EOS, "<|end_of_text|>", "</s>", "<eos>")
 """What ends a document in tokenizers that say it nowhere: GPT-2's and Qwen's, Llama 3's, Llama 2's, Gemma's."""
 
-TURN_ENDS = (END, "<|eot_id|>", "<end_of_turn>")
-"""What ends a turn in the chat templates of Qwen and ours, Llama 3, and Gemma."""
-
 _REASONING = (
     "{% if message['reasoning_content'] %}{{ '<think>' + message['reasoning_content'] + '</think>' }}{% endif %}"
 )

@@ -15,7 +15,7 @@ Truncation and padding that a tokenizer.json may hold act in neither.
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,15 @@ from storage.errors import MissingError
 from storage.paths import join, open_read
 from trainer.errors import TrainerError
 from trainer.tokenizer import turns
-from trainer.tokenizer.special import KNOWN_EOS, PAD, TURN_ENDS, chatml
+from trainer.tokenizer.special import KNOWN_EOS, PAD, chatml
 
 Ids = NDArray[np.uint16] | NDArray[np.uint32]
 
 TOKENIZER = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
+ENDS = "end_ids"
+"""Our key for ends that were given; transformers passes over it."""
 ROLES = ("bos_token", "eos_token", "pad_token")
 
 
@@ -54,7 +56,7 @@ class Tokenizer:
       sha256: of `json`.
       bos_id: what the tokenizer itself puts before a text, None where that is nothing.
       eos_id: what ends a document.
-      end_ids: what ends an answer: `eos_id`, then tokens that end a turn in a chat, as far as there are any.
+      end_ids: what ends an answer: `eos_id`, the token that the chat template closes one with, and those given.
       pad_id: None where none is named.
       largest_id: added tokens included.
       dtype: uint16 where every id fits, else uint32.
@@ -65,7 +67,12 @@ class Tokenizer:
     """
 
     def __init__(
-        self, raw: bytes, names: Mapping[str, str] | None = None, chat_template: str = "", where: str = TOKENIZER
+        self,
+        raw: bytes,
+        names: Mapping[str, str] | None = None,
+        chat_template: str = "",
+        where: str = TOKENIZER,
+        ends: Collection[int] = (),
     ) -> None:
         """Reads a tokenizer.
 
@@ -74,6 +81,7 @@ class Tokenizer:
           names: role (`ROLES`) to token.
           chat_template: what the tokenizer brings; ours stands in for an empty one.
           where: file, for errors.
+          ends: ids that end an answer besides; only those of added tokens count.
 
         Raises:
           TrainerError: it can't be read, is random, names tokens it does not hold, or can't keep text and special
@@ -93,22 +101,20 @@ class Tokenizer:
         if "eos_token" not in self.names:
             self.names["eos_token"] = self._guess_eos()
         self.eos_id = self._id("eos_token", self.names["eos_token"])
-        ends = (self.special[name] for name in TURN_ENDS if name in self.special)
-        self.end_ids = tuple(dict.fromkeys((self.eos_id, *ends)))
         self.bos_id = self._added_before()
         self.pad_id = self._pad()
         self._given_template = chat_template
         self.chat_template = chat_template or chatml(self.special)
-        own = turns.own_tokens(self.chat_template, self.names, [token.content for token in added.values()])
-        apart = {number: token for number, token in added.items() if token.special or token.content in own}
-        self.special_tokens: tuple[AddedToken, ...] = tuple(apart.values())
-        self.special = {token.content: number for number, token in apart.items()}
-        self._plain.add_special_tokens(list(self.special_tokens))  # under the ids that they have
+        self.special_tokens = self._set_apart(added)
         self._keeps_text_apart()
+        learnt = self._learnt_ends()
+        # a configuration may name ids that are words here: LlamaConfig's own eos_token_id is 2
+        self._given_ends = tuple(sorted({number for number in ends if number in added} - {*learnt}))
+        self.end_ids = (*learnt, *self._given_ends)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the backend's own pickling forgets encode_special_tokens
-        return type(self), (self.json, self.names, self._given_template, self.where)
+        return type(self), (self.json, self.names, self._given_template, self.where, self._given_ends)
 
     @classmethod
     def from_json(cls, raw: bytes, *, eos: str = "") -> "Tokenizer":
@@ -116,7 +122,7 @@ class Tokenizer:
         return cls(raw, {"eos_token": eos} if eos else None)
 
     @classmethod
-    def load(cls, path: str | Path, *, eos: str = "") -> "Tokenizer":
+    def load(cls, path: str | Path, *, eos: str = "", ends: Collection[int] = ()) -> "Tokenizer":
         """A tokenizer.json, or a folder with one, wherever storage reaches.
 
         Names and the chat template come from tokenizer_config.json and chat_template.jinja beside it, where there are.
@@ -124,6 +130,7 @@ class Tokenizer:
         Args:
           path: file or folder.
           eos: token that ends a document, over whatever the configuration names.
+          ends: as the constructor has them, besides those that the configuration names.
 
         Raises:
           TrainerError: there is none, or what the constructor raises.
@@ -135,9 +142,10 @@ class Tokenizer:
         raw = _read(file)
         if raw is None:
             raise TrainerError(f"no tokenizer at {file!r}; give a tokenizer.json or the folder that holds one")
-        names, template = _configuration(join(folder, CONFIG))
-        own = _read(join(folder, TEMPLATE))
-        return cls(raw, names | ({"eos_token": eos} if eos else {}), own.decode() if own else template, file)
+        names, template, own_ends = _configuration(join(folder, CONFIG))
+        if (own := _read(join(folder, TEMPLATE))) is not None:
+            template = own.decode()
+        return cls(raw, names | ({"eos_token": eos} if eos else {}), template, file, (*own_ends, *ends))
 
     def encode(self, text: str) -> list[int]:
         """Ids as `AutoTokenizer.from_pretrained(folder)(text)["input_ids"]` of the exported folder."""
@@ -170,11 +178,13 @@ class Tokenizer:
 
     @property
     def config(self) -> bytes:
-        """tokenizer_config.json: special tokens by their roles, and the chat template."""
+        """tokenizer_config.json: special tokens by their roles, the chat template, and ends that were given."""
         config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
         config |= {role: self.names[role] for role in ROLES if role in self.names}
         if self.chat_template:
             config["chat_template"] = self.chat_template
+        if self._given_ends:
+            config[ENDS] = list(self._given_ends)
         return (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
 
     def save(self, folder: Path) -> None:
@@ -238,6 +248,19 @@ class Tokenizer:
             self.names["bos_token"] = str(self._plain.id_to_token(before[0]))
         return before[0] if before else None
 
+    def _set_apart(self, added: Mapping[int, AddedToken]) -> tuple[AddedToken, ...]:
+        """Tokens that no text may become; those that the template writes are made special, under the ids they have."""
+        own = turns.own_tokens(self.chat_template, self.names, [token.content for token in added.values()])
+        apart = {number: token for number, token in added.items() if token.special or token.content in own}
+        self._plain.add_special_tokens(list(apart.values()))
+        self.special = {token.content: number for number, token in apart.items()}
+        return tuple(apart.values())
+
+    def _learnt_ends(self) -> tuple[int, ...]:
+        """EOS, and what the template closes an answer with."""
+        end = turns.answer_end(self.chat_template, self.names, self.special)
+        return tuple(dict.fromkeys((self.eos_id, self.eos_id if end is None else self.special[end])))
+
     def _keeps_text_apart(self) -> None:
         """Vocabularies may reach a special token by merging its characters; no text could be trusted then."""
         names = sorted({*self.special, *self.names.values()} - {self._unknown})
@@ -263,11 +286,11 @@ def _backend(raw: bytes, where: str) -> Backend:
     return backend
 
 
-def _configuration(path: str) -> tuple[dict[str, str], str]:
-    """Names by role, and the chat template, of a tokenizer_config.json; nothing where there is none."""
+def _configuration(path: str) -> tuple[dict[str, str], str, list[int]]:
+    """Names by role, the chat template and given ends of a tokenizer_config.json; nothing where there is none."""
     raw = _read(path)
     if raw is None:
-        return {}, ""
+        return {}, "", []
     try:
         config = json.loads(raw)
     except ValueError as error:
@@ -283,7 +306,9 @@ def _configuration(path: str) -> tuple[dict[str, str], str]:
     template = config.get("chat_template")
     if isinstance(template, list):  # several, by name
         template = {entry.get("name"): entry.get("template") for entry in template}.get("default")
-    return names, template if isinstance(template, str) else ""
+    ends = config.get(ENDS)
+    ends = [number for number in ends if type(number) is int] if isinstance(ends, list) else []
+    return names, template if isinstance(template, str) else "", ends
 
 
 def _read(path: str) -> bytes | None:

@@ -266,7 +266,9 @@ def saying(number: int, vocab_size: int) -> Decoder:
     [("ours", "<|im_end|>"), ("qwen2", "<|im_end|>"), ("llama3", "<|eot_id|>"), ("gemma", "<end_of_turn>")],
 )
 def test_transformers_stops_at_the_end_of_a_turn(name: str, turn_end: str, tmp_path: Path) -> None:
-    tokenizer = Tokenizer(MAKERS[name](), {"eos_token": eos} if (eos := NAMES[name].get("eos_token")) else {})
+    names = {"eos_token": eos} if (eos := NAMES[name].get("eos_token")) else {}
+    template = f"{{% for message in messages %}}{{{{ message.content }}}}{turn_end}\n{{% endfor %}}"
+    tokenizer = Tokenizer(MAKERS[name](), names, template)
     for end in (tokenizer.special[turn_end], tokenizer.eos_id):
         hf.export(saying(end, tokenizer.largest_id + 1), tokenizer, tmp_path)
         model = opened(tmp_path, torch.float32)
@@ -276,6 +278,31 @@ def test_transformers_stops_at_the_end_of_a_turn(name: str, turn_end: str, tmp_p
         assert said[0].tolist() == [*prompt, end]
     again = open_trained(tmp_path)
     assert (again.tokenizer.eos_id, again.tokenizer.end_ids) == (tokenizer.eos_id, tokenizer.end_ids)
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+@pytest.mark.parametrize("several", [False, True])
+def test_what_a_model_that_is_brought_names_as_its_end_ends_answers(tmp_path: Path, file: str, several: bool) -> None:
+    tokenizer = Tokenizer(MAKERS["llama3"](), {"eos_token": "<|end_of_text|>"})
+    end = tokenizer.special["<|eot_id|>"]
+    hf.export(saying(end, tokenizer.largest_id + 1), tokenizer, tmp_path / "brought")
+    assert open_trained(tmp_path / "brought").tokenizer.end_ids == (tokenizer.eos_id,)
+    told = json.loads((tmp_path / "brought" / file).read_text())
+    named = [end, tokenizer.encode_text("a")[0]] if several else end
+    (tmp_path / "brought" / file).write_text(json.dumps(told | {"eos_token_id": named}))
+    trained = open_trained(tmp_path / "brought")
+    assert trained.tokenizer.end_ids == (tokenizer.eos_id, end)
+
+    hf.export(trained.decoder, trained.tokenizer, tmp_path / "again")
+    assert opened(tmp_path / "again", torch.float32).generation_config.eos_token_id == [tokenizer.eos_id, end]
+    assert open_trained(tmp_path / "again").tokenizer.end_ids == (tokenizer.eos_id, end)
+
+
+@pytest.mark.parametrize("named", ["</s>", [1, "</s>"], True, {"id": 1}])
+def test_an_end_that_is_no_id_is_an_error(tmp_path: Path, named: Any) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": named}))
+    with pytest.raises(IntegrityError, match=r"generation_config.json': eos_token_id is .*, no id and no list"):
+        hf.ends(tmp_path)
 
 
 @pytest.mark.parametrize(

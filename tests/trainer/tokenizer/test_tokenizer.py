@@ -203,6 +203,55 @@ def test_ours_stands_in_only_where_its_tokens_are_known(tmp_path: Path) -> None:
     assert "<think>" not in load(tmp_path / "qwen2", "qwen2").chat_template
 
 
+BODY = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}CLOSE{% endfor %}"
+TURNS = {
+    "a token and a line break": (BODY.replace("CLOSE", "<|end|>\n"), "<|end|>"),
+    "put together": (BODY.replace("CLOSE", "{{ '<|' + 'end' ~ '|>' }}"), "<|end|>"),
+    "no special one": (BODY.replace("CLOSE", "<tool_call>"), "<tool_call>"),
+    "the document's": (BODY.replace("CLOSE", "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}"), None),
+    "the document's behind it": (BODY.replace("CLOSE", "<|end|>") + "{{ eos_token }}", "<|end|>"),
+    "words": (BODY.replace("CLOSE", "\n\n### "), None),
+    "none": ("{{ messages[0].content }}", None),
+    "broken": ("{% if %}", None),
+    "refuses all": ("{{ raise_exception('no') }}", None),
+    "takes a system's turn alone": (
+        "{% if messages[0].role != 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        + BODY.replace("CLOSE", "<|end|>"),
+        "<|end|>",
+    ),
+    "marks inside": (BODY.replace("{{ '<|im_start|>'", "{% generation %}<think>{{ ''").replace(
+        "CLOSE", "</answer><|end|>{% endgeneration %}<|im_end|>"), "<|end|>"),
+}  # fmt: skip
+"""What a template closes turns with, and the token that ends an answer besides the document's."""
+
+
+@pytest.mark.parametrize("closing", list(TURNS))
+def test_what_ends_an_answer_is_learnt_from_the_template(tmp_path: Path, closing: str) -> None:
+    template, end = TURNS[closing]
+    backend = Backend.from_str(qwen2().decode())
+    backend.add_special_tokens(["<think>", "<|end|>"])
+    tokenizer = Tokenizer(backend.to_str().encode(), {"eos_token": "<|endoftext|>"}, template)
+    assert tokenizer.end_ids == (tokenizer.eos_id, *([] if end is None else [tokenizer.special[end]]))
+    tokenizer.save(tmp_path)
+    assert Tokenizer.load(tmp_path).end_ids == pickle.loads(pickle.dumps(tokenizer)).end_ids == tokenizer.end_ids
+
+
+def test_ends_that_are_given_are_kept_where_they_are_no_words(tmp_path: Path) -> None:
+    folder = write(tmp_path / "given", "qwen2")
+    plain = Tokenizer.load(folder)
+    eos, end, start = (plain.special[name] for name in ("<|endoftext|>", "<|im_end|>", "<|im_start|>"))
+    call, word = plain.encode_text("<tool_call>")[0], plain.encode_text("cat")[0]
+    tokenizer = Tokenizer.load(folder, ends=[start, word, 10**6, end, call, eos])
+    assert (plain.end_ids, tokenizer.end_ids) == ((eos, end), (eos, end, start, call))
+    tokenizer.save(tmp_path / "saved")
+    assert Tokenizer.load(tmp_path / "saved").end_ids == tokenizer.end_ids
+    assert pickle.loads(pickle.dumps(tokenizer)).end_ids == tokenizer.end_ids
+    assert by_transformers(tmp_path / "saved")("<tool_call>cat")["input_ids"] == tokenizer.encode("<tool_call>cat")
+    for named, extra in ((["x", [start], None, True, start], [start]), (start, [])):
+        write(tmp_path / "odd", "qwen2", end_ids=named)
+        assert Tokenizer.load(tmp_path / "odd").end_ids == (eos, end, *extra)
+
+
 def drop_out(told: dict[str, Any]) -> None:
     told["model"]["dropout"] = 0.1
 
