@@ -1,7 +1,8 @@
 """A row of a chat or preference file as ours, by the keys it has.
 
 Read are: ours; OpenAI's `messages`; TRL's `prompt` with `completion`, or with `chosen` and `rejected`, each as text or
-as messages; `chosen` and `rejected` as whole conversations, in messages or in the text form of Anthropic's HH data
+as messages; UltraFeedback's, a `prompt` beside whole conversations that begin with it; `chosen` and `rejected` as whole
+conversations alone, in messages or in the text form of Anthropic's HH data
 (https://github.com/anthropics/hh-rlhf): "\\n\\nHuman: …\\n\\nAssistant: …". An assistant's message may bring its
 reasoning under a key of its own, by any of the names that servers give it.
 """
@@ -40,11 +41,9 @@ def conversation(row: Row) -> Conversation:
     if "messages" in value:
         messages = _messages(value["messages"], f"{row.where}: messages")
     elif "prompt" in value and "completion" in value:
-        messages = (*_prompt(value["prompt"], row), _answer("completion", row))
-    elif "prompt" in value and "chosen" in value:
-        messages = (*_prompt(value["prompt"], row), _answer("chosen", row))
+        messages = _whole("completion", row)
     elif "chosen" in value:
-        messages = _messages(value["chosen"], f"{row.where}: chosen")
+        messages = _whole("chosen", row)
     else:
         raise _unknown(row, "messages, or prompt with completion, or chosen")
     if not any(message.role == "assistant" and message.content.strip() for message in messages):
@@ -62,21 +61,14 @@ def preference(row: Row) -> Preference:
     if not {"chosen", "rejected"} <= value.keys():
         raise _unknown(row, "chosen and rejected")
     _see_plain(value, _TOOLS, f"{row.where}: ")
-    if "prompt" in value:
-        prompt = _prompt(value["prompt"], row)
-        chosen, rejected = _answer("chosen", row), _answer("rejected", row)
-    else:
-        (*before, chosen), (*other, rejected) = (
-            _messages(value[side], f"{row.where}: {side}") for side in ("chosen", "rejected")
-        )
-        if before != other:
-            raise TrainerError(f"{row.where}: chosen and rejected differ before their last turns in {_short(value)}")
-        prompt = tuple(before)
+    (*prompt, chosen), (*other, rejected) = (_whole(side, row) for side in ("chosen", "rejected"))
+    if prompt != other:
+        raise TrainerError(f"{row.where}: chosen and rejected differ before their last turns in {_short(value)}")
     if not prompt or prompt[-1].role != "user" or {chosen.role, rejected.role} != {"assistant"}:
         raise TrainerError(f"{row.where}: two answers of an assistant to a user were expected, not {_short(value)}")
     if not chosen.content.strip():
         raise TrainerError(f"{row.where}: the chosen answer is empty in {_short(value)}")
-    return Preference(id=_id(row), prompt=prompt, chosen=chosen, rejected=rejected, language=_language(row))
+    return Preference(id=_id(row), prompt=tuple(prompt), chosen=chosen, rejected=rejected, language=_language(row))
 
 
 def _messages(value: Any, where: str) -> tuple[Message, ...]:
@@ -143,27 +135,41 @@ def _string(value: Any, where: str) -> str:
     return value
 
 
-def _prompt(value: Any, row: Row) -> tuple[Message, ...]:
-    """What comes before the answer: messages, HH's text up to `Assistant:`, or what a user says."""
-    where = f"{row.where}: prompt"
-    if not isinstance(value, str):
+def _whole(side: str, row: Row) -> tuple[Message, ...]:
+    """The conversation that ends in an answer: behind its prompt where there is one, unless it begins with it."""
+    value, where = row.value[side], f"{row.where}: {side}"
+    if "prompt" not in row.value:
         return _messages(value, where)
-    if not _is_hh(value):
-        return (Message(role="user", content=_string(value, where)),)
-    messages = _turns(value, where)
-    return messages[:-1] if messages[-1].role == "assistant" and not messages[-1].content else messages
-
-
-def _answer(side: str, row: Row) -> Message:
-    """What answers the prompt: text, or one message of an assistant, in a list as TRL has it, or by itself."""
-    value, prompt, where = row.value[side], row.value["prompt"], f"{row.where}: {side}"
+    given = row.value["prompt"]
+    prompt = _prompt(given, f"{row.where}: prompt", side)
     if isinstance(value, str):
         text = _string(value, where)
-        return Message(role="assistant", content=text.strip() if _is_hh(prompt) else text)
+        return *prompt, Message(role="assistant", content=text.strip() if _is_hh(given) else text)
     messages = (_message(value, where),) if isinstance(value, Mapping) else _messages(value, where)
-    if len(messages) != 1 or messages[0].role != "assistant":
-        raise TrainerError(f"{where}: beside a prompt one message of an assistant was expected, not {_short(value)}")
-    return messages[0]
+    if len(messages) == 1 and messages[0].role == "assistant":
+        return *prompt, *messages
+    asked = next((message.content for message in messages if message.role == "user"), "")
+    if messages[: len(prompt)] == prompt or (isinstance(given, str) and given and asked.startswith(given)):
+        return messages
+    raise TrainerError(
+        f"{where}: beside a prompt one message of an assistant was expected, or a conversation that begins with it, "
+        f"not {_short(value)}"
+    )
+
+
+def _prompt(value: Any, where: str, side: str) -> tuple[Message, ...]:
+    """What comes before the answer: messages, HH's text up to `Assistant:`, or what a user says."""
+    if isinstance(value, str) and not _is_hh(value):
+        return (Message(role="user", content=_string(value, where)),)
+    messages = _messages(value, where)
+    if isinstance(value, str) and messages[-1].role == "assistant" and not messages[-1].content:
+        messages = messages[:-1]
+    if messages and messages[-1].role == "assistant":
+        raise TrainerError(
+            f"{where}: it ends in an answer, {_short(messages[-1].content)}, and another follows; give the whole "
+            f"answer as {side}"
+        )
+    return messages
 
 
 def _is_hh(prompt: Any) -> bool:

@@ -70,6 +70,10 @@ CONVERSATIONS: dict[str, tuple[dict[str, Any], Conversation]] = {
         {"prompt": "고양이?", "completion": "네."},
         Conversation(id="x.jsonl:1", messages=(ASK, SAY)),
     ),
+    "hh's prompt and completion": (
+        {"prompt": "\n\nHuman: 고양이?\n\nAssistant:", "completion": " 네. "},
+        Conversation(id="x.jsonl:1", messages=(ASK, SAY)),
+    ),
     "trl prompt and completion of messages": (
         {"prompt": told(BE, ASK), "completion": told(SAY)},
         Conversation(id="x.jsonl:1", messages=(BE, ASK, SAY)),
@@ -132,6 +136,18 @@ PREFERENCES: dict[str, tuple[dict[str, Any], Preference]] = {
     "whole conversations with reasoning": (
         {"chosen": told(ASK, NO), "rejected": [*told(ASK), {**told(SAY)[0], "reasoning": "흠"}]},
         Preference(id="x.jsonl:1", prompt=(ASK,), chosen=NO, rejected=THOUGHT),
+    ),
+    "ultrafeedback": (
+        {"prompt": "고양이?", "messages": told(ASK, SAY), "chosen": told(ASK, SAY), "rejected": told(ASK, NO)},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=SAY, rejected=NO),
+    ),
+    "ultrafeedback of several turns, its prompt cut": (
+        {"prompt": "고양", "chosen": told(BE, ASK, NO, MORE, SAY), "rejected": told(BE, ASK, NO, MORE, DONE)},
+        Preference(id="x.jsonl:1", prompt=(BE, ASK, NO, MORE), chosen=SAY, rejected=DONE),
+    ),
+    "whole conversations beside a prompt of messages": (
+        {"prompt": told(BE, ASK), "chosen": told(BE, ASK, SAY), "rejected": told(BE, ASK, NO)},
+        Preference(id="x.jsonl:1", prompt=(BE, ASK), chosen=SAY, rejected=NO),
     ),
     "trl whole conversations": (
         {"chosen": told(ASK, SAY), "rejected": told(ASK, NO)},
@@ -246,6 +262,11 @@ def test_a_file_that_breaks_off_is_an_error(tmp_path: Path, suffix: str) -> None
             {"prompt": "a", "completion": told(SAY, SAY)},
             r"x.jsonl:2: completion: beside a prompt one message of an assistant",
         ),
+        (
+            {"prompt": "\n\nHuman: a\n\nAssistant: Sure,", "completion": " yes"},
+            r"x.jsonl:2: prompt: it ends in an answer, 'Sure,', and another follows; give .* answer as completion",
+        ),
+        ({"prompt": told(ASK, SAY), "completion": told(DONE)}, r"x.jsonl:2: prompt: it ends in an answer, '네.', and"),
     ],
 )
 def test_rows_that_are_no_conversation(tmp_path: Path, row: Any, said: str) -> None:
@@ -268,7 +289,15 @@ def test_rows_that_are_no_conversation(tmp_path: Path, row: Any, said: str) -> N
         ),
         ({"chosen": told(ASK, SAY), "rejected": told(ASK, MORE)}, r"x.jsonl:1: two answers of an assistant to a user"),
         ({"chosen": told(SAY), "rejected": told(DONE)}, r"x.jsonl:1: two answers of an assistant to a user"),
-        ({"prompt": told(ASK, SAY), "chosen": "a", "rejected": "b"}, r"x.jsonl:1: two answers of an assistant to"),
+        ({"prompt": told(ASK, SAY), "chosen": "a", "rejected": "b"}, r"x.jsonl:1: prompt: it ends in an answer, '네.'"),
+        ({"prompt": told(BE), "chosen": "a", "rejected": "b"}, r"x.jsonl:1: two answers of an assistant to a user"),
+        *(
+            (
+                {"prompt": prompt, "chosen": told(ASK, SAY), "rejected": told(ASK, NO)},
+                r"x.jsonl:1: chosen: beside a prompt .* a conversation that begins with it, not \[\{'role': 'user'",
+            )
+            for prompt in ("개?", "", told(MORE), told(BE, ASK))
+        ),
         ({"prompt": "a", "chosen": " ", "rejected": "b"}, r"x.jsonl:1: the chosen answer is empty in"),
         ({"prompt": "a", "chosen": "c", "rejected": "b", "tools": "[{}]"}, r"x.jsonl:1: tools: '\[\{\}\]' can't be"),
     ],
