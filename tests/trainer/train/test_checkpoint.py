@@ -92,7 +92,7 @@ BREAKS = {
     "an_empty_marker": lambda path: (path / "checkpoint.json").write_bytes(b""),
     "a_marker_of_something_else": lambda path: (path / "checkpoint.json").write_text("[1]"),
     "a_later_format": lambda path: (path / "checkpoint.json").write_text(
-        json.dumps({"format_version": 2, "step": 2, "files": {}})
+        json.dumps({"format_version": 3, "step": 2, "files": {}})
     ),
     "an_empty_folder": lambda path: (shutil.rmtree(path), path.mkdir()),
 }
