@@ -2,7 +2,8 @@
 
 The environment is that of `transformers.utils.chat_template_utils` (5.23): sandboxed Jinja with `trim_blocks`,
 `lstrip_blocks`, loop controls, `tojson`, `raise_exception` and the `generation` tag. `strftime_now` is left out: ids
-that depend on the day of rendering can't be made again. Templates that ask for it fall back to a date of their own.
+that depend on the day of rendering can't be made again. Templates that ask for it (Llama 3.1's) fall back to a date of
+their own.
 """
 
 import json
@@ -21,6 +22,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from trainer.errors import TrainerError
 
 _MARKS = "chat_marks"
+_FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What calling and computing inside a template may end in: `.index('zz')`, `x / 0`, `{}['a']`, `range(10 ** 9)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def render(
         return _compiled(template).render(
             messages=messages, tools=None, documents=None, add_generation_prompt=prompt, **names, **{_MARKS: marks}
         )
-    except (jinja2.TemplateError, TypeError) as error:
+    except _FAILURES as error:
         first = messages[0]["content"][:80] if messages else ""
         raise TrainerError(f"the chat template can't render the conversation that begins {first!r}: {error}") from error
 

@@ -354,6 +354,21 @@ def test_generation_tags_of_a_template_decide(tmp_path: Path) -> None:
         ("llama3", PLAIN.replace(":", ": "), talk("hi", "The cat"), r"a token .* reaches over .*assistant: ' 'The cat"),
         ("qwen2", "{% if %}", talk("hi", "x"), r"can't render the conversation that begins 'hi'"),
         ("qwen2", "{{ messages.append(1) }}", talk("hi", "x"), r"can't render .* 'hi'.*unsafe"),
+        *(
+            ("qwen2", f"{{{{ {failing} }}}}", talk("hi", "x"), r"can't render the conversation that begins 'hi': .+")
+            for failing in (
+                "messages[0].content.index('zz')",
+                "1 // 0",
+                "'%s %s' % (1,)",
+                "'%q' % 1",
+                "range(10 ** 9)",
+                "'{1}'.format(0)",
+                "'a' * (10 ** 30)",
+                "messages.nothing.at_all",
+                "{}.pop('a')",
+            )
+        ),
+        ("qwen2", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", talk("hi", "x"), r"can't render .* recursion"),
         ("gemma", GEMMA, talk("hi", "x", system="be"), r"can't render .* 'be': System role not supported"),
         ("ours", CHATML, talk("a question"), r"no answer of an assistant in the conversation that begins 'a question'"),
         ("llama3", "", talk("hi", "x"), r"has no chat template, and not the tokens of ours"),
