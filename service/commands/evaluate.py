@@ -25,9 +25,10 @@ DESCRIPTION = """\
 Scores texts that the model has not seen, each on its own, encoded as the exported tokenizer does by default and cut to
 the context; a text's first token is no target. Prints one JSON line: loss (nats a target), targets, bits_per_byte (over
 the scored tokens' UTF-8 bytes: comparable between tokenizers), texts; with --by the same a group; with --choices the
-share of questions answered rightly and its 95 % interval (Wilson); with --sums the sums answered rightly, by language;
-with --needle the share of numbers, told once at five depths of a prompt of LENGTH tokens, that the model finds likelier
-at its end than three others (chance: a quarter).
+share of questions answered rightly, its 95 % interval (Wilson), how many of these questions lost their beginning to the
+context (shortened), and how many more were not asked, as it can't hold a choice (too_long); with --sums the sums
+answered rightly, by language; with --needle the share of numbers, told once at five depths of a prompt of LENGTH
+tokens, that the model finds likelier at its end than three others (chance: a quarter).
 """
 
 EPILOG = """\
@@ -137,7 +138,13 @@ def _choices(trained: "Trained", asked: Sequence["Question"], shots: Sequence["Q
     from trainer.evaluate.multiple_choice import ask
 
     score = ask(trained.decoder, trained.tokenizer, asked, trained.decoder.spec.context, shots)
-    return {"questions": score.questions, "accuracy": score.accuracy, "interval_95": score.interval()}
+    return {
+        "questions": score.questions,
+        "accuracy": _known(score.accuracy),
+        "interval_95": score.interval(),
+        "shortened": score.shortened,
+        "too_long": score.too_long,
+    }
 
 
 def _sums(trained: "Trained", args: argparse.Namespace) -> dict[str, Any]:

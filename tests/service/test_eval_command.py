@@ -62,7 +62,7 @@ def test_eval_by_group_and_choices(gristmill: Gristmill, tiny: Made, texts: Path
     line = gristmill(*command, "--choices", choices, "--shots", 1).line
     assert (line["texts"], set(line["language"]), len(line["domain"])) == (8, {"en", "ko"}, 6)
     assert sum(line["domain"][f"h{n}"]["targets"] for n in range(6)) == 6 * 31
-    assert line["choices"]["questions"] == 4
+    assert [line["choices"][count] for count in ("questions", "shortened", "too_long")] == [4, 0, 0]
     low, high = line["choices"]["interval_95"]
     assert 0 <= low <= line["choices"]["accuracy"] <= high <= 1
     done = gristmill(*command, "--choices", choices, "--shots", 5)
@@ -90,6 +90,12 @@ def test_eval_without_texts(gristmill: Gristmill, tiny: Made, tmp_path: Path) ->
     choices = tmp_path / "choices.jsonl"
     choices.write_text('{"question": "a", "choices": ["b", "c"], "answer": 0}\n')
     assert list(gristmill("eval", tiny.output, "--choices", choices).line) == ["choices"]
+
+
+def test_questions_that_can_not_be_asked_are_counted(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text(json.dumps({"question": "a", "choices": ["b", "c " * 99], "answer": 0}) + "\n")
+    told = gristmill("eval", tiny.output, "--choices", tmp_path / "q.jsonl").line["choices"]
+    assert told == {"questions": 0, "accuracy": None, "interval_95": [0, 1], "shortened": 0, "too_long": 1}
 
 
 def test_eval_of_nothing_is_null(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:

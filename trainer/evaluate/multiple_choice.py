@@ -38,15 +38,20 @@ class Score:
     """How many were right."""
 
     questions: int
+    """That were asked."""
     right: int
     """By the sum of log-probabilities."""
     right_a_byte: int
     """By that sum over the choice's bytes, which doesn't favour short choices."""
+    shortened: int = 0
+    """Of those asked, how many lost their beginning to the context, solved questions before them first."""
+    too_long: int = 0
+    """That were not asked: with a choice, and the end of the question before it, the context can't hold."""
 
     @property
     def accuracy(self) -> float:
-        """Share right by bytes."""
-        return self.right_a_byte / max(self.questions, 1)
+        """Share right by bytes; NaN where nothing was asked."""
+        return self.right_a_byte / self.questions if self.questions else math.nan
 
     def interval(self) -> tuple[float, float]:
         """The accuracy's 95 % interval (low, high), Wilson's score interval.
@@ -71,28 +76,51 @@ def ask(
       decoder: The model.
       tokenizer: Its tokenizer.
       questions: What is asked.
-      context: The model's; a longer prompt loses its beginning.
+      context: The model's; a longer prompt loses its beginning, a choice never any of its tokens.
       shots: Solved questions that stand before each one.
     """
     before = "".join(f"{q.question} {q.choices[q.answer]}\n\n" for q in shots)
-    beginnings: list[Ids] = []
-    endings: list[list[Ids]] = []
-    lengths: list[list[int]] = []
-    for question in questions:
-        prompt = tokenizer.encode(before + question.question)
-        wholes = [tokenizer.encode(f"{before}{question.question} {choice}") for choice in question.choices]
-        lengths.append([max(1, len(whole) - _alike(prompt, whole)) for whole in wholes])
-        cut = max(0, min(len(whole) - length for whole, length in zip(wholes, lengths[-1], strict=True)))
-        start = max(0, min(max(map(len, wholes)) - context, cut - 1))  # all choices lose as much
-        beginnings.append(np.array(wholes[0][start:cut], np.int64))
-        endings.append([np.array(whole[cut:][1 - context :], np.int64) for whole in wholes])
+    rows = [_rows(question, tokenizer, before) for question in questions]
+    asked = [(question, own) for question, own in zip(questions, rows, strict=True) if own.over(context) <= own.spare]
+    starts = [max(0, own.over(context)) for _, own in asked]
+    beginnings = [own.beginning[start:] for (_, own), start in zip(asked, starts, strict=True)]
+    found = continued(decoder, beginnings, [own.endings for _, own in asked])
     right = right_a_byte = 0
-    for question, scores, own_lengths in zip(questions, continued(decoder, beginnings, endings), lengths, strict=True):
-        own = np.array([each[-length:].sum() for each, length in zip(scores, own_lengths, strict=True)])
+    for (question, own), scores in zip(asked, found, strict=True):
+        sums = np.array([each[-length:].sum() for each, length in zip(scores, own.lengths, strict=True)])
         sizes = np.array([len(choice.encode()) for choice in question.choices])
-        right += _is_likeliest(own, question.answer)
-        right_a_byte += _is_likeliest(own / sizes, question.answer)
-    return Score(len(questions), right, right_a_byte)
+        right += _is_likeliest(sums, question.answer)
+        right_a_byte += _is_likeliest(sums / sizes, question.answer)
+    return Score(len(asked), right, right_a_byte, sum(start > 0 for start in starts), len(questions) - len(asked))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A question's ids with each choice."""
+
+    beginning: Ids
+    """What the rows of all choices begin with, no token of a choice among it."""
+    endings: Sequence[Ids]
+    """What follows, a choice each."""
+    lengths: Sequence[int]
+    """How many of an ending's last tokens are the choice's."""
+
+    def over(self, context: int) -> int:
+        """How many tokens the longest row has too many."""
+        return len(self.beginning) + max(map(len, self.endings)) - context
+
+    @property
+    def spare(self) -> int:
+        """How many tokens the rows may lose: all choices lose as much, and are read behind one at least."""
+        return max(0, len(self.beginning) - 1)
+
+
+def _rows(question: Question, tokenizer: Tokenizer, before: str) -> _Rows:
+    prompt = tokenizer.encode(before + question.question)
+    wholes = [tokenizer.encode(f"{before}{question.question} {choice}") for choice in question.choices]
+    lengths = [max(1, len(whole) - _alike(prompt, whole)) for whole in wholes]
+    cut = max(0, min(len(whole) - length for whole, length in zip(wholes, lengths, strict=True)))
+    return _Rows(np.array(wholes[0][:cut], np.int64), [np.array(whole[cut:], np.int64) for whole in wholes], lengths)
 
 
 def _alike(one: Sequence[int], other: Sequence[int]) -> int:

@@ -56,6 +56,27 @@ def test_scores_are_of_the_choice_alone() -> None:
     assert ask(model, OWN, [Question(CATS.question, CATS.choices, right)], 16).right == 1
 
 
+def test_a_choice_the_context_can_not_hold_is_not_asked() -> None:
+    """It would be scored by some of its tokens over all of its bytes, and win."""
+    model = decoder(OWN, context=16)
+    word = len(OWN.encode_text(" cat"))
+    assert len(OWN.encode_text(" cat" * 7)) == 7 * word
+    held = (16 - 1) // word
+    fits, nonsense = ("mat", "cat" + " cat" * (held - 1)), ("mat", "cat" + " cat" * held)
+    assert ask(model, OWN, [Question("The", fits, 0)], 16).questions == 1
+    assert ask(model, OWN, [Question("The", nonsense, 1)], 16) == Score(0, 0, 0, too_long=1)
+    assert ask(model, OWN, [Question("The", nonsense, 1), CATS], 16, [CATS]).too_long == 1
+
+
+def test_a_prompt_that_loses_its_beginning_is_counted() -> None:
+    model = habit(OWN, mat=9.0)
+    asked = Question("The", ("mat", "cat"), 0)
+    size = max(len(OWN.encode(f"The {choice}")) for choice in asked.choices)
+    assert ask(model, OWN, [asked], size) == Score(1, 1, 1)
+    assert ask(model, OWN, [Question("12 The", asked.choices, 0), asked], size) == Score(2, 2, 2, shortened=1)
+    assert ask(model, OWN, [asked], size, [CATS]) == Score(1, 1, 1, shortened=1)
+
+
 @pytest.mark.parametrize(("choices", "answer"), [(("a",), 0), (("a", "b"), 2), (("a", "b"), -1), (("a", ""), 0)])
 def test_questions_that_are_none(choices: tuple[str, ...], answer: int) -> None:
     with pytest.raises(TrainerError, match=rf"question 'What\?': answer {answer} of {len(choices)} choices"):
@@ -64,7 +85,7 @@ def test_questions_that_are_none(choices: tuple[str, ...], answer: int) -> None:
 
 def test_accuracy_is_by_bytes() -> None:
     assert Score(100, 10, 50).accuracy == 0.5
-    assert Score(0, 0, 0).accuracy == 0.0
+    assert math.isnan(Score(0, 0, 0).accuracy)
 
 
 @pytest.mark.parametrize(
