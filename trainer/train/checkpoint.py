@@ -153,10 +153,10 @@ def opened(path: Path, *, tensors: bool = True) -> Checkpoint:
         raw = (path / MARKER).read_bytes()
         marker = json.loads(raw)
         files, step, version = dict(marker["files"]), int(marker["step"]), marker["format_version"]
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise IntegrityError(f"{path} has no {MARKER}: it is no checkpoint, or was interrupted") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(f"{path / MARKER} is no checkpoint's marker ({error!r})") from error
+        raise IntegrityError(f"{path / MARKER} is no checkpoint's marker ({type(error).__name__}: {error})") from error
     if version != _FORMAT:
         raise IntegrityError(f"{path / MARKER} is of format {version!r}, this program reads {_FORMAT}")
     for name, entry in files.items():
@@ -214,7 +214,7 @@ def remove(path: Path) -> None:
 
 def _finished(folder: Path) -> Iterator[tuple[int, Path]]:
     for path in folder.iterdir() if folder.is_dir() else ():
-        if named := _NAME.fullmatch(path.name):
+        if path.is_dir() and (named := _NAME.fullmatch(path.name)):
             yield int(named[1]), path
 
 

@@ -94,6 +94,8 @@ BREAKS = {
     "a_later_format": lambda path: (path / "checkpoint.json").write_text(
         json.dumps({"format_version": 3, "step": 2, "files": {}})
     ),
+    "a_marker_of_zeros": lambda path: (path / "checkpoint.json").write_bytes(bytes(4096)),
+    "a_folder_for_a_marker": lambda path: ((path / "checkpoint.json").unlink(), (path / "checkpoint.json").mkdir()),
     "an_empty_folder": lambda path: (shutil.rmtree(path), path.mkdir()),
 }
 
@@ -108,7 +110,9 @@ def test_a_broken_one_is_passed_over_with_a_note(tmp_path: Path, name: str) -> N
     assert found.state == {"n": 1}
     (note,) = notes
     assert note.startswith(f"passed over a checkpoint: {tmp_path / 'step-000002'}")
+    assert len(note) < 1000
     BREAKS[name](tmp_path / "step-000001")
+    (tmp_path / "step-000009").write_text("a file is no checkpoint")
     with pytest.raises(IntegrityError, match=r"none of the 2 checkpoints in .* is whole"):
         checkpoint.latest(tmp_path, notes.append)
 
