@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from storage.commit import replace_atomic
 from storage.errors import NO_SPACE, full_disk
 
 METRICS, TIMING = "metrics.jsonl", "timing.jsonl"
@@ -35,22 +36,25 @@ class Row:
 
 
 class JsonLines:
-    """A file of rows that each have a `step`, of which there may be at most one or few a step, in order.
+    """A file of rows that each have a `step`, at most one a step, in order.
 
     Args:
       path: Made where it is missing.
-      after: The step that the run goes on from; later rows, and half a row at the end, are cut off at once.
+      after: The step that the run goes on from; later rows, and what is no row or out of order, are taken out at once.
 
     Attributes:
-      last: The step of the last row that stood and was kept; 0 where there was none.
+      stood: Rows that stood and were kept.
     """
 
     def __init__(self, path: Path, after: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
         self._path = path
+        length, behind, self.stood = _good(path, after)
+        if behind:
+            replace_atomic(str(path), path.read_bytes()[:length] + b"".join(behind))
         self._file = path.open("ab", buffering=0)
-        length, self.last = _whole(path, after)
-        if length < path.stat().st_size:
+        if not behind and length < path.stat().st_size:
             self._file.truncate(length)  # killed before or after it, never in between
             os.fsync(self._file.fileno())
 
@@ -86,16 +90,26 @@ class JsonLines:
         self.close()
 
 
-def _whole(path: Path, after: int) -> tuple[int, int]:
-    """Bytes of the rows up to step `after`, up to the first that is none; and the last one's step, 0 without rows."""
-    length = last = 0
+def _good(path: Path, after: int) -> tuple[int, list[bytes], int]:
+    """Bytes of the good rows up to the first other one, the good rows behind that, and how many rows these are."""
+    length = size = stood = last = 0
+    behind: list[bytes] = []
     with path.open("rb") as file:
         for line in file:
-            try:
-                step = json.loads(line)["step"]
-            except (ValueError, KeyError, TypeError):
-                break
-            if step > after or not line.endswith(b"\n"):
-                break
-            length, last = length + len(line), step
-    return length, last
+            if last < (step := _step(line)) <= after:
+                stood, last = stood + 1, step
+                if length == size:
+                    length += len(line)
+                else:
+                    behind.append(line)
+            size += len(line)
+    return length, behind, stood
+
+
+def _step(line: bytes) -> int:
+    """Of a row, whole to its end; 0 of what is none."""
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
+    return step if type(step) is int and line.endswith(b"\n") else 0

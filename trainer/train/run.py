@@ -198,10 +198,10 @@ def _loop(
     if ranks.first:
         metrics = stack.enter_context(JsonLines(output / METRICS, step))
         timing = stack.enter_context(JsonLines(output / TIMING, step))
-        if metrics.last < step:
+        if metrics.stood < step:
             watcher.note(
-                f"{METRICS} ends with step {metrics.last}, the run goes on behind step {step}: the rows between are "
-                "lost, as when the file was changed or removed; the weights are not"
+                f"{METRICS} has good rows of {metrics.stood:,} of the {step:,} steps behind which the run goes on: the "
+                "others are lost, as when the file was changed, damaged or removed; the weights are not"
             )
         last = run.checkpoint.path if run.checkpoint else None
         writer = CheckpointWriter(output / CHECKPOINTS, run.spec.keep_checkpoints, watcher.note, last)

@@ -25,8 +25,15 @@ def rows(*steps: int) -> bytes:
         (rows(1, 2) + b'{"step": 3, "lo', 2, rows(1, 2)),
         (rows(1, 2) + b'{"step": 3, "lo', 3, rows(1, 2)),
         (rows(1, 2) + rows(3)[:-1], 3, rows(1, 2)),  # whole but for its end: the step is done again
-        (rows(1, 2) + b"\x00\x00\x00\n" + rows(3), 3, rows(1, 2)),
+        (rows(1, 2) + b"\x00\x00\x00\n" + rows(3), 3, rows(1, 2, 3)),
+        (b"\xff\n" + rows(1, 2) + b"\n" + rows(3, 4, 5) + b'{"step"', 4, rows(1, 2, 3, 4)),
+        (rows(1) + b"\x00" * 40 + rows(2, 3), 3, rows(1, 3)),  # zeros for a lost block take the row they run into
         (rows(1) + b"[1]\n", 3, rows(1)),
+        (rows(1) + b'{"step": "2"}\n{"step": 2.5}\n{"step": true}\n{"step": null}\n{}\n' + rows(2), 3, rows(1, 2)),
+        (rows(1) + b"[" * 100_000 + b"\n" + rows(2), 3, rows(1, 2)),
+        (rows(1, 2, 2, 1, 3), 3, rows(1, 2, 3)),  # one a step, in order
+        (rows(1, 99, 2, 3, 4), 3, rows(1, 2, 3)),
+        (rows(-1, 0, 1), 3, rows(1)),
     ],
 )
 def test_cut_back(tmp_path: Path, content: bytes, after: int, left: bytes) -> None:
@@ -34,7 +41,7 @@ def test_cut_back(tmp_path: Path, content: bytes, after: int, left: bytes) -> No
     path.write_bytes(content)
     with JsonLines(path, after) as lines:
         assert path.read_bytes() == left
-        assert lines.last == left.count(b"\n")
+        assert lines.stood == left.count(b"\n")
         lines.add({"step": 8, "loss": None})
         assert path.read_bytes() == left + b'{"step": 8, "loss": null}\n'  # seen at once
         lines.sync()
