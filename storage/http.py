@@ -102,9 +102,10 @@ def _checked(response: requests.Response, url: str, start: int) -> HttpStream:
         return stream
     if status in (404, 410):
         raise MissingError(f"no such file: {url!r} (HTTP {status}); check the URL")
-    raise StatusError(
-        f"HTTP {status} {response.reason} for bytes from {start:,} of {url!r}", status, _retry_after_s(response)
-    )
+    told = f"HTTP {status} {response.reason} for bytes from {start:,} of {url!r}"
+    if status == 206:
+        told += f" with the Content-Range {response.headers.get('Content-Range', '')!r}"
+    raise StatusError(told, status, _retry_after_s(response))
 
 
 def _skip(stream: HttpStream, url: str, start: int) -> None:

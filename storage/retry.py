@@ -33,8 +33,9 @@ LOG = logging.getLogger(__name__)
 TOLD_S = 1.0
 """A wait is told if work will have stood still for so long when it ends: nobody notices less."""
 
-STATUSES = frozenset({403, 408, 429, 500, 502, 503, 504})
-"""HTTP answers that may be another one later. 404 and 410 are final at once."""
+STATUSES = frozenset({206, 403, 408, 429, 500, 502, 503, 504})
+"""HTTP answers that may be another one later; 206 is an error where it holds another range than was asked for, or none
+of its bytes. 404 and 410 are final at once."""
 
 FAILURES = (
     OSError,

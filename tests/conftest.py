@@ -45,6 +45,8 @@ class Fault:
     retry_after: str = ""
     cut: int = -1
     """Bytes of the body before the connection breaks."""
+    short: int = -1
+    """Bytes that are served of a range, and said to be all."""
 
 
 @dataclass
@@ -91,6 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
         if found and first >= len(body):
             self._empty(416, {"Content-Range": f"bytes */{len(body)}"})
             return
+        if found and fault.short >= 0:
+            last = min(last, first + fault.short - 1)
         self.send_response(206 if found else 200)
         if found:
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(body)}")

@@ -25,6 +25,7 @@ from storage.retry import Backoff, may_pass, transient
 BODY = bytes(itertools.islice(itertools.cycle(range(251)), 900_001))
 
 TRANSIENT = {
+    "206": (StatusError("x", 206), True),
     "403": (StatusError("x", 403), True),
     "408": (StatusError("x", 408), True),
     "429": (StatusError("x", 429), True),
@@ -295,6 +296,22 @@ def test_a_broken_range_goes_on_from_the_byte_reached(http_files: Any, make_faul
     found = paths.read_range(f"{http_files.url}/x", 5000, 3000, backoff=Waits().backoff())
     assert found == BODY[5000:8000]
     assert [asked for _, asked in http_files.requests] == ["bytes=5000-7999", "bytes=6000-7999"]
+
+
+def test_a_range_shorter_than_asked_is_asked_for_again(http_files: Any, make_fault: Any) -> None:
+    """Also one of no byte at all, whose Content-Range can't be written."""
+    (http_files.folder / "x").write_bytes(BODY)
+    url = f"{http_files.url}/x"
+    http_files.faults["x"] = [make_fault(short=0), make_fault(status=206)]
+    assert paths.info(url, backoff=Waits().backoff()).size == len(BODY)
+    http_files.requests.clear()
+    http_files.faults["x"] = [make_fault(short=size) for size in (0, 1000, 0, 1)]
+    assert paths.read_range(url, 5000, 3000, backoff=Waits().backoff()) == BODY[5000:8000]
+    starts = [int(asked.removeprefix("bytes=").removesuffix("-7999")) for _, asked in http_files.requests]
+    assert starts == [5000, 5000, 6000, 6000, 6001]
+    http_files.faults["x"] = [make_fault(short=0)] * 3
+    with pytest.raises(StorageError, match=r"failed 3 times .*HTTP 206 .* with the Content-Range 'bytes 0--1/900001'"):
+        paths.info(url, backoff=Waits().backoff(attempts=3))
 
 
 def test_a_server_without_ranges_is_read_up_to_the_byte_reached(http_files: Any, make_fault: Any) -> None:
