@@ -37,8 +37,11 @@ def change(name: str, spec: TrainingSpec, settings: Sequence[str]) -> TrainingSp
         at: Any = raw
         for place in places:
             at = at.setdefault(place, {}) if isinstance(at, dict) and (at is not raw["stages"] or place in at) else None
-        if not isinstance(at, dict) or at is raw["stages"]:
-            raise RecipeError(f"--set {setting!r}: {name} has no {key!r}; its stages are {', '.join(raw['stages'])}")
+        if not isinstance(at, dict) or at is raw["stages"] or key == "stages":
+            raise RecipeError(
+                f"--set {setting!r}: {name} has no {key!r} that could be set; what a stage has goes by its name, as "
+                f"stages.NAME.tokens=5k, and its stages are {', '.join(raw['stages'])}"
+            )
         at[last] = value
     raw["stages"] = list(raw["stages"].values())
     try:
