@@ -51,7 +51,7 @@ class Speaker:
 
     def goes_on(self, text: str) -> Iterator[str]:
         """What follows a text."""
-        return self._texts(self._numbers(self.trained.tokenizer.encode(text)))
+        return self._texts(self._numbers(self.trained.tokenizer.encode_prompt(text)))
 
     def _numbers(self, prompt: list[int]) -> Iterator[int]:
         decoder, tokenizer = self.trained.decoder, self.trained.tokenizer

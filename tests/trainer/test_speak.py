@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.chat import Message
-from tests.trainer.evaluate.models import decoder, tokenizer
+from tests.trainer.evaluate.models import adding_eos, decoder, tokenizer
 from trainer.chat.template import render
 from trainer.errors import TrainerError
 from trainer.speak import Piece, Speaker
@@ -82,6 +82,15 @@ def test_a_base_model_goes_on(said: dict[str, Any]) -> None:
     said["ids"] = [*OWN.encode_text(" sat"), OWN.eos_id]
     assert list(Speaker(TRAINED).goes_on("The cat")) == [" sat"]
     assert said["prompt"] == OWN.encode("The cat")
+
+
+def test_nothing_goes_on_behind_an_end(said: dict[str, Any]) -> None:
+    own = adding_eos()
+    list(Speaker(replace(TRAINED, tokenizer=own)).goes_on("The cat"))
+    assert said["prompt"] == OWN.encode("The cat") == own.encode("The cat")[:-1]
+    llama = tokenizer("llama3")
+    list(Speaker(replace(TRAINED, tokenizer=llama)).goes_on("The cat"))
+    assert said["prompt"] == llama.encode("The cat") == [llama.bos_id, *llama.encode_text("The cat")]
 
 
 def test_no_piece_holds_half_a_character(said: dict[str, Any]) -> None:

@@ -116,8 +116,9 @@ class _Rows:
 
 
 def _rows(question: Question, tokenizer: Tokenizer, before: str) -> _Rows:
-    prompt = tokenizer.encode(before + question.question)
-    wholes = [tokenizer.encode(f"{before}{question.question} {choice}") for choice in question.choices]
+    asked = before + question.question
+    prompt = tokenizer.encode_prompt(asked)
+    wholes = [tokenizer.encode_prompt(f"{asked} {choice}") for choice in question.choices]
     lengths = [max(1, len(whole) - _alike(prompt, whole)) for whole in wholes]
     cut = max(0, min(len(whole) - length for whole, length in zip(wholes, lengths, strict=True)))
     return _Rows(np.array(wholes[0][:cut], np.int64), [np.array(whole[cut:], np.int64) for whole in wholes], lengths)

@@ -155,6 +155,11 @@ class Tokenizer:
         """As `encode`, but nothing is added: what transformers makes of a rendered chat."""
         return self._with_special().encode(text, add_special_tokens=False).ids
 
+    def encode_prompt(self, text: str) -> list[int]:
+        """As `encode`, without an EOS that the tokenizer adds behind a text: what a model is to go on with."""
+        before = [] if self.bos_id is None else [self.bos_id]
+        return before + self.encode_whole(text)
+
     def encode_text(self, text: str) -> list[int]:
         """Ids of the text alone: nothing added, no special id."""
         return self._plain.encode(text, add_special_tokens=False).ids

@@ -1,5 +1,6 @@
 """Models to evaluate: one drawn by chance, and two whose answers are known."""
 
+import json
 from typing import Any, Literal, cast
 
 import torch
@@ -16,6 +17,20 @@ def tokenizer(name: str = "ours") -> Tokenizer:
     """A look-alike."""
     names = {role: token for role in ROLES if isinstance(token := NAMES[name].get(role), str)}
     return Tokenizer(MAKERS[name](), names)
+
+
+def adding_eos() -> Tokenizer:
+    """Ours, but that it adds an EOS behind a text."""
+    plain = tokenizer()
+    told = json.loads(plain.json)
+    name = plain.names["eos_token"]
+    told["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": name, "type_id": 0}}],
+        "pair": [],
+        "special_tokens": {name: {"id": name, "ids": [plain.eos_id], "tokens": [name]}},
+    }
+    return Tokenizer(json.dumps(told).encode(), plain.names)
 
 
 def decoder(own: Tokenizer, context: int = 64, family: Literal["gpt2", "llama", "qwen2"] = "llama") -> Decoder:

@@ -1,14 +1,17 @@
 """The likeliest continuation is the answer, with solved questions before it or not."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.trainer.evaluate.models import copier, decoder, habit, tokenizer
+from tests.trainer.evaluate.models import adding_eos, copier, decoder, habit, tokenizer
 from trainer.errors import TrainerError
-from trainer.evaluate.log_probs import log_probs
+from trainer.evaluate.log_probs import Ids, continued, log_probs
 from trainer.evaluate.multiple_choice import Question, Score, ask
+from trainer.model.decoder import Decoder
 
 OWN = tokenizer()
 CATS = Question("Where did the cat sit? On the", ("mats", "cats", "sat"), 0)
@@ -54,6 +57,20 @@ def test_scores_are_of_the_choice_alone() -> None:
     right = max(range(3), key=sums.__getitem__)
     assert ask(model, OWN, [CATS], 16).right == (right == CATS.answer)
     assert ask(model, OWN, [Question(CATS.question, CATS.choices, right)], 16).right == 1
+
+
+def test_an_end_that_the_tokenizer_adds_is_neither_read_nor_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[list[list[int]]] = []
+
+    def remembered(model: Decoder, beginnings: Sequence[Ids], endings: Sequence[Sequence[Ids]]) -> Any:
+        read.append([list(map(int, ids)) for ids in (*beginnings, *endings[0])])
+        return continued(model, beginnings, endings)
+
+    monkeypatch.setattr("trainer.evaluate.multiple_choice.continued", remembered)
+    scores = [ask(decoder(OWN), own, [CATS], 64, [CATS]) for own in (OWN, adding_eos())]
+    assert scores[0] == scores[1]
+    assert read[0] == read[1]
+    assert OWN.decode(read[1][0] + read[1][2]) == f"{CATS.question} mats\n\n{CATS.question} cats"
 
 
 def test_a_choice_the_context_can_not_hold_is_not_asked() -> None:
