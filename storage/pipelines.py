@@ -118,7 +118,8 @@ def explain(error: ValidationError, model: type[BaseModel] = PipelineFile) -> st
     where = ".".join(str(part) for part in first["loc"]) or "the file"
     allowed = ""
     if first["type"] == "extra_forbidden":
-        allowed = f"; allowed are {', '.join(_at(model, first['loc'][:-1]).model_fields)}"
+        fields = _at(model, first["loc"][:-1]).model_fields.items()
+        allowed = f"; allowed are {', '.join(field.alias or name for name, field in fields)}"
     value = f" = {first['input']!r}"
     shown = value if len(value) < _SHOWN else ""  # a whole section: the words name what they mean
     return f"{where}{shown}: {first['msg'].removeprefix('Value error, ')}{allowed}"

@@ -45,6 +45,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no_value": ("seed", "--set 'seed': key=value was expected"),
     "no_yaml": ("seed=[", "--set 'seed=[': the value is no YAML: "),
     "no_key": ("model.wings=2", "r: model.wings = 2: Extra inputs are not permitted; allowed are family, layers, "),
+    "no_field": (
+        "stages.core.lr.start=5",
+        "r: stages.0.lr.start = 5: Extra inputs are not permitted; allowed are shape, from, to, warmup, ",
+    ),
     "no_top_key": ("wings=2", "r: wings = 2: Extra inputs are not permitted; allowed are description, seed, "),
     "no_stage": (
         "stages.kernel.tokens=1",
