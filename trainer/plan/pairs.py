@@ -4,8 +4,9 @@ A pair is the two documents 2i (chosen) and 2i + 1 (rejected) of a segment. Seve
 in row 2k, piece by piece, and their rejected counterparts in row 2k + 1 under the same document ids. `PlanSource` with
 `together=2` reads them ahead and keeps such rows on one rank and in one micro-batch. Each source gives its pairs in an
 order by chance anew each pass; sources take turns so that each has its share of targets at any time. A pair that does
-not fit a row is an error before the first step: half an answer is no preference. The whole stage is one window, made at
-once: a million pairs take some seconds, and 400 MB for that time.
+not fit a row is an error before the first step: half an answer is no preference. One whose answers are the same has no
+targets: it is counted and left out. The whole stage is one window, made at once: a million pairs take some seconds, and
+400 MB for that time.
 """
 
 import hashlib
@@ -89,13 +90,14 @@ class PairPlan:
     ) -> None:
         self._stage = stage
         names = sorted({name for _, mix in stage.mix for name, weight in mix.items() if weight > 0})
-        found = {name: _read(name, place, sources[name], library, folders[name]) for place, name in enumerate(names)}
+        read = {name: _read(name, place, sources[name], library, folders[name]) for place, name in enumerate(names)}
+        found = {name: pairs for name, (pairs, _) in read.items()}
         for name, pairs in found.items():
             _check_lengths(stage, name, pairs)
         self._held = {name: int(pairs.targets.sum()) for name, pairs in found.items()}
         check_caps(stage, {name: Available(targets, targets) for name, targets in self._held.items()})
         keys = {name: library.folders[folders[name]].manifest.key for name in names}
-        self._window = _window(stage, keys, _drawn(stage, seed, found))
+        self._window = _window(stage, keys, _drawn(stage, seed, found), sum(same for _, same in read.values()))
 
     @property
     def total_targets(self) -> int:
@@ -133,8 +135,8 @@ class PairPlan:
         )
 
 
-def _read(name: str, place: int, spec: SourceSpec, library: Library, folder: int) -> _Pairs:
-    """A source's pairs, in the order of its segments."""
+def _read(name: str, place: int, spec: SourceSpec, library: Library, folder: int) -> tuple[_Pairs, int]:
+    """A source's pairs in the order of its segments, and how many more have answers that are the same."""
     segments = library.folders[folder]
     if spec.kind != "preference" or segments.manifest.kind != "preference":
         raise TrainerError(f"source {name!r} is of kind {spec.kind!r}, a dpo stage needs preference")
@@ -151,12 +153,14 @@ def _read(name: str, place: int, spec: SourceSpec, library: Library, folder: int
         number, source = (np.full(segment.documents // 2, value) for value in (library.number(folder, i), place))
         pairs = _Pairs(number, starts[:-1][0::2], lengths[0::2], lengths[1::2], targets, source)
         parts.append(pairs.take(mine))
-    if not sum(map(len, parts)):
+    pairs = _Pairs.join(parts)
+    differing = pairs.take(pairs.targets > 0)
+    if not len(differing):
         raise TrainerError(
-            f"source {name!r} has no pairs in {segments.manifest.data!r} under where {spec.where!r}, share "
-            f"{spec.share!r}; give it data"
+            f"source {name!r} has no pairs whose answers differ in {segments.manifest.data!r} under where "
+            f"{spec.where!r}, share {spec.share!r}; give it data"
         )
-    return _Pairs.join(parts)
+    return differing, len(pairs) - len(differing)
 
 
 def _check_lengths(stage: StageSpec, name: str, pairs: _Pairs) -> None:
@@ -223,8 +227,8 @@ def _steps(stage: StageSpec, targets: Ints) -> tuple[Ints, Ints]:
     return np.array(firsts, np.int64), np.array(seq_lens, np.int64)
 
 
-def _window(stage: StageSpec, keys: Mapping[str, str], pairs: _Pairs) -> Window:
-    """Steps of pairs, each packed into rows of its own: first fit, longest pairs first."""
+def _window(stage: StageSpec, keys: Mapping[str, str], pairs: _Pairs, same: int) -> Window:
+    """Steps of pairs, each packed into rows of its own: first fit, longest pairs first; `same` others were left out."""
     firsts, seq_lens = _steps(stage, pairs.targets)
     step = np.repeat(np.arange(len(firsts)), np.diff(np.append(firsts, len(pairs))))
     packed = pairs.take(np.lexsort((-np.maximum(pairs.chosen, pairs.rejected), step)))
@@ -238,7 +242,7 @@ def _window(stage: StageSpec, keys: Mapping[str, str], pairs: _Pairs) -> Window:
         seq_len=seq_lens.astype(np.int32),
         n_targets=np.add.reduceat(pairs.targets, firsts),
     )
-    counts = _counts(pairs, int((n_rows * seq_lens).sum()), list(keys))
+    counts = _counts(pairs, same, int((n_rows * seq_lens).sum()), list(keys))
     plan = hashlib.sha256(json.dumps([stage.name, keys], sort_keys=True).encode()).hexdigest()
     return seal(arrays, plan, number=0, parent=plan, last=True, counts=counts, cursors={})
 
@@ -276,12 +280,12 @@ def _rows(pairs: _Pairs, bins: Ints) -> dict[str, NDArray[Any]]:
     }
 
 
-def _counts(pairs: _Pairs, positions: int, names: Sequence[str]) -> WindowCounts:
+def _counts(pairs: _Pairs, same: int, positions: int, names: Sequence[str]) -> WindowCounts:
     mine = [pairs.targets[pairs.source == place] for place in range(len(names))]
     return WindowCounts(
         documents=2 * len(pairs),
         split=0,
-        targetless=0,
+        targetless=2 * same,
         positions=positions,
         padding=positions - int((pairs.chosen + pairs.rejected - 2).sum()),
         targets=int(pairs.targets.sum()),

@@ -21,6 +21,8 @@ _TOGETHER = 256
 """Rows of a chunk."""
 
 Item = Conversation | Preference
+_Document = tuple[str, tuple[Message, ...], NDArray[Any], NDArray[np.uint8]]
+"""Id, messages, and the ids and mask that they are rendered as."""
 
 
 class ChatFiles:
@@ -76,11 +78,10 @@ def _chunks(items: Iterable[Item], tokenizer: Tokenizer, answers_only: bool) -> 
         languages: list[str] = []
         sizes: list[int] = []
         for item in some:
-            for suffix, messages in _documents(item):
-                ids, mask = _rendered(item, messages, tokenizer)
+            for name, messages, ids, mask in _documents(item, tokenizer):
                 tokens.append(ids)
                 masks.append(mask)
-                names.append(item.id + suffix)
+                names.append(name)
                 languages.append(item.language)
                 sizes.append(sum(len((message.reasoning_content + message.content).encode()) for message in messages))
         columns = {"id": names, "language": languages, "bytes": pa.array(sizes, pa.int64())}
@@ -93,11 +94,16 @@ def _batched(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
         yield some
 
 
-def _documents(item: Item) -> list[tuple[str, tuple[Message, ...]]]:
-    """(what its id ends with, messages): a conversation, or a preference's chosen and rejected ones."""
+def _documents(item: Item, tokenizer: Tokenizer) -> list[_Document]:
+    """A conversation, or a preference's chosen and rejected ones. Of answers that are the same nothing is learnt."""
     if isinstance(item, Conversation):
-        return [("", item.messages)]
-    return [("/chosen", (*item.prompt, item.chosen)), ("/rejected", (*item.prompt, item.rejected))]
+        return [(item.id, item.messages, *_rendered(item, item.messages, tokenizer))]
+    sides = (("chosen", (*item.prompt, item.chosen)), ("rejected", (*item.prompt, item.rejected)))
+    found = [(f"{item.id}/{side}", messages, *_rendered(item, messages, tokenizer)) for side, messages in sides]
+    (*_, chosen, _), (*_, rejected, _) = found
+    if np.array_equal(chosen, rejected):
+        return [(name, messages, ids, np.zeros_like(mask)) for name, messages, ids, mask in found]
+    return found
 
 
 def _rendered(item: Item, messages: Sequence[Message], tokenizer: Tokenizer) -> tuple[NDArray[Any], NDArray[np.uint8]]:

@@ -327,6 +327,21 @@ def test_refused_before_the_first_step(
         source(library, stage(**changes), **sources)
 
 
+def test_pairs_without_targets_are_counted_and_never_drawn(tmp_path: Path) -> None:
+    ids = [np.array([number, 5, 6, 7]) for number in range(12)]
+    for name, targetless in (("some", (0, 1, 6, 7)), ("all", range(12))):
+        masks = [np.array([0, 0, *([0, 0] if number in targetless else [1, 1])], np.uint8) for number in range(12)]
+        sealed.write(tmp_path / name, [ids], masks=[masks], kind="preference")
+    library = Library([Segments.open(str(tmp_path / "some")), Segments.open(str(tmp_path / "all"))])
+    made = PairPlan(stage(passes=2), {"a": KIND}, 7, library, {"a": 0})
+    told = made.summary()
+    assert (told.documents, told.targetless, told.targets, made.window(0).counts.targetless) == (16, 4, 32, 4)
+    taken = drawn(list(PlanSource(made, library, together=2).steps(None, 0, 1, 2)))
+    assert Counter(pair[0][0] for pair in taken) == {2: 2, 4: 2, 8: 2, 10: 2}
+    with pytest.raises(TrainerError, match=r"source 'a' has no pairs whose answers differ in '' under where ''"):
+        PairPlan(stage(), {"a": KIND}, 7, library, {"a": 1})
+
+
 def test_a_source_without_weight_is_not_asked_for(library: Library) -> None:
     made = PairPlan(stage(mix={"a": 1, "b": 0}), {"a": KIND, "b": SourceSpec()}, 7, library, {"a": 0})
     assert made.summary().documents == 100

@@ -96,6 +96,21 @@ def test_pairs_stay_together_and_learn_their_last_answer_alone(tmp_path: Path) -
             assert ids == render([*pair.prompt, answer], TOKENIZER)[0].tolist()
 
 
+def test_of_answers_that_are_the_same_nothing_is_learnt(tmp_path: Path) -> None:
+    """In words or as the template has them: the pair stays, without targets, so that plans can count it."""
+    (asked, same), path = talk(1), tmp_path / "pairs.jsonl"
+    blank = same.model_copy(update={"content": f" {same.content} "})
+    pairs = [Preference(id=f"p{n}", prompt=(asked,), chosen=same, rejected=talk(n)[1]) for n in (1, 2)]
+    pairs.append(pairs[0].model_copy(update={"rejected": blank}))
+    path.write_text("".join(pair.model_dump_json() + "\n" for pair in pairs))
+    trimming = TOKENIZER.chat_template.replace("message['content'] +", "message['content'] | trim +")
+    trims = Tokenizer(TOKENIZER.json, TOKENIZER.names, trimming)
+    for tokenizer, targets in ((TOKENIZER, [False, True, True]), (trims, [False, True, False])):
+        segments = Segments.open(tokenize(str(path), "preference", tokenizer, str(tmp_path / "s")))
+        found = [row["targets"] > 0 for row in segments.columns(0).to_pylist()]
+        assert found == [learnt for learnt in targets for _ in range(2)]
+
+
 def test_made_ones_are_keyed_by_what_they_are(tmp_path: Path) -> None:
     folders = [
         make(Made(items, kind, "here"), TOKENIZER, str(tmp_path))
