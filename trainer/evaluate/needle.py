@@ -1,4 +1,8 @@
-"""A needle in a haystack: a number told once, far back in other text, and asked for at the end."""
+"""A needle in a haystack: a number told once, far back in other text, and asked for at the end.
+
+The prompt is one document, [BOS] and text, whatever documents the haystack is made of: behind an end between needle and
+question a model has no reason to look back.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -26,7 +30,8 @@ def needle(
     Args:
       decoder: The model.
       tokenizer: Its tokenizer.
-      haystack: Ids of other text, used from changing places; repeated where it is shorter than needed.
+      haystack: Ids of documents, used from changing places, what begins and ends them left out; repeated where it is
+        shorter than needed.
       length: Tokens of a whole prompt with its answer, at least `shortest_row`.
       trials: A fifth of them at each depth.
       seed: Of numbers and places.
@@ -35,6 +40,8 @@ def needle(
       TrainerError: There is no haystack, or a needle does not fit into `length`.
     """
     least = shortest_row(tokenizer)
+    begins = _begins(tokenizer)
+    haystack = haystack[~np.isin(haystack, [*begins, tokenizer.eos_id])].astype(np.int64)
     if length < least or len(haystack) == 0:
         raise TrainerError(
             f"needles take {least} tokens, there are {length}, and {len(haystack)} of other text; give more of either"
@@ -45,10 +52,10 @@ def needle(
         random = np.random.Generator(np.random.Philox(key=xxh3_64_intdigest(f"needle {seed} {trial}".encode())))
         needles = _needles(tokenizer, random.choice(np.array(_NUMBERS), CHOICES, replace=False))
         told = needles[0]
-        room = length - len(told) - max(map(len, needles))
-        hay = np.resize(np.roll(haystack, -int(random.integers(0, len(haystack)))), room).astype(np.int64)
+        room = length - len(begins) - len(told) - max(map(len, needles))
+        hay = np.resize(np.roll(haystack, -int(random.integers(0, len(haystack)))), room)
         cut = round(DEPTHS[trial % len(DEPTHS)] * room)
-        beginnings.append(np.concatenate([hay[:cut], told, hay[cut:]]))
+        beginnings.append(np.concatenate([begins, hay[:cut], told, hay[cut:]]))
         endings.append([np.array(ids) for ids in needles])
     sums = np.array([[scores.sum() for scores in each] for each in continued(decoder, beginnings, endings)])
     return float((sums[:, 0] > sums[:, 1:].max(1)).mean())  # a model to which all are alike finds none
@@ -68,7 +75,12 @@ def haystack(tokenizer: Tokenizer, texts: Iterable[str], size: int) -> NDArray[n
 
 def shortest_row(tokenizer: Tokenizer) -> int:
     """Tokens of a row that holds any needle twice, told and asked for, and nothing else."""
-    return 2 * max(map(len, _needles(tokenizer, _NUMBERS)))
+    return len(_begins(tokenizer)) + 2 * max(map(len, _needles(tokenizer, _NUMBERS)))
+
+
+def _begins(tokenizer: Tokenizer) -> Ids:
+    """What stands before a document."""
+    return np.array([] if tokenizer.bos_id is None else [tokenizer.bos_id], np.int64)
 
 
 def _needles(tokenizer: Tokenizer, numbers: Sequence[int] | NDArray[np.integer]) -> list[list[int]]:

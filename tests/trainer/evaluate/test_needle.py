@@ -1,13 +1,16 @@
 """Needles are found by a model that copies, and by chance otherwise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.trainer.evaluate.models import copier, decoder, habit, tokenizer
 from trainer.errors import TrainerError
+from trainer.evaluate.log_probs import Ids, continued
 from trainer.evaluate.needle import haystack, needle, shortest_row
+from trainer.model.decoder import Decoder
 
 HAY = np.arange(300, 380)
 
@@ -37,6 +40,27 @@ def test_the_shortest_row_that_holds_any() -> None:
         needle(copier(own), own, HAY, least - 1)
     with pytest.raises(TrainerError, match="and 0 of other text"):
         needle(copier(own), own, HAY[:0], 64)
+
+
+@pytest.mark.parametrize("name", ["ours", "llama3"])
+def test_a_prompt_is_one_document(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """No end of one stands between needle and question."""
+    own = tokenizer(name)
+    read: list[tuple[Ids, Sequence[Ids]]] = []
+
+    def remembered(model: Decoder, beginnings: Sequence[Ids], endings: Sequence[Sequence[Ids]]) -> Any:
+        read.extend(zip(beginnings, endings, strict=True))
+        return continued(model, beginnings, endings)
+
+    monkeypatch.setattr("trainer.evaluate.needle.continued", remembered)
+    needle(decoder(own), own, haystack(own, ["The cat sat", "on the mat."], 1_000), 64, trials=5)
+    for beginning, endings in read:
+        ids = beginning.tolist()
+        assert len(ids) + max(map(len, endings)) == 64
+        assert [n for n in ids if n in own.special.values()] == ids[: own.bos_id is not None]
+        assert own.decode(endings[0]) in own.decode(ids)
+    with pytest.raises(TrainerError, match="and 0 of other text"):
+        needle(decoder(own), own, np.array([own.eos_id]), 64)
 
 
 def test_alike_for_a_seed() -> None:
