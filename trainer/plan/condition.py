@@ -4,6 +4,9 @@ What is allowed is an expression over columns, of functions whose answer is no l
 has many more. Queries could read files or look at other documents, of which only some are at hand; `random()` and
 `now()` would give another answer next time, and a plan is compiled again on other machines; and DuckDB's memory limit
 does not count the values of an expression: `repeat()` or `range()` of a large number takes the machine's memory.
+
+NaN counts as NULL, which a document without a score has too: DuckDB's NaN is larger than every number, so that
+`quality > 0.5` would take what was never scored.
 """
 
 import json
@@ -17,6 +20,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from trainer.errors import TrainerError
@@ -50,7 +54,7 @@ _FUNCTIONS = """
     contains starts_with ends_with prefix suffix position strpos instr
     length len strlen char_length character_length octet_length bit_length ascii ord unicode
     lower upper lcase ucase trim ltrim rtrim left right substr substring reverse strip_accents concat
-    abs ceil ceiling floor round trunc sign even mod pow power sqrt cbrt exp ln log log2 log10 isnan isinf isfinite
+    abs ceil ceiling floor round trunc sign even mod pow power sqrt cbrt exp ln log log2 log10 isinf isfinite
     greatest least nullif if
     date_part datepart date_diff datediff date_trunc datetrunc year quarter month week day dayofweek dayofyear
     hour minute second epoch to_years to_months to_weeks to_days to_hours to_minutes to_seconds
@@ -60,6 +64,13 @@ _TYPES = """
     float real double decimal numeric varchar text string date time timestamp interval
     """
 """Casts to them; nested types and bits hold many times what they are made from."""
+_ASKED = (
+    *(pa.types.is_null, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating),
+    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary),
+    *(pa.types.is_date, pa.types.is_time, pa.types.is_duration),
+)
+"""Of Arrow's types, those of columns that a condition may speak of; `_can_be_asked` names more."""
 _ROWS, _BYTES = 32_768, 2**22
 """Of columns that DuckDB gets at a time: each function of a condition may hold as much again."""
 
@@ -91,14 +102,16 @@ class Condition:
         self.columns = tuple(sorted({_column(part) for part in parts if part["class"] == "COLUMN_REF"}))
 
     def holds(self, columns: pa.Table) -> NDArray[np.bool_]:
-        """Whether it holds for each row; NULL counts as no.
+        """Whether it holds for each row; NULL counts as no, and NaN as NULL.
 
         Args:
             columns: The columns named by `columns`, a row a document.
 
         Raises:
-            TrainerError: DuckDB refuses it: no such column, types that do not compare, a value that does not convert.
+            TrainerError: A column is of a type that can't be asked; or DuckDB refuses it: no such column, types that do
+                not compare, a value that does not convert.
         """
+        columns = self._asked(columns)
         row = "row" + "_" * max((len(name) for name in columns.column_names), default=0)  # no column's name
         numbered = columns.append_column(row, pa.array(np.arange(columns.num_rows)))
         found = np.zeros(columns.num_rows, np.bool_)
@@ -110,6 +123,23 @@ class Condition:
                 except duckdb.Error as error:
                     raise self._wrong(" ".join(str(error).split())) from error
         return found
+
+    def _asked(self, columns: pa.Table) -> pa.Table:
+        """Those that it speaks of, NULL in place of NaN."""
+        columns = columns.select([name for name in columns.column_names if name in self.columns])
+        for at, field in enumerate(columns.schema):
+            if not _can_be_asked(field.type):
+                raise self._wrong(
+                    f"column {field.name!r} is of type {field.type}, which can't be asked; there are numbers (decimals "
+                    "of up to 38 digits), strings, bytes, dates, times, and timestamps without a zone, such as UTC's"
+                )
+            if pa.types.is_floating(field.type):
+                values = columns.column(at)
+                if pa.types.is_float16(field.type):
+                    values = values.cast(pa.float32())  # DuckDB has none of 16 bits
+                values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+                columns = columns.set_column(at, field.name, values)
+        return columns
 
     def _parsed(self) -> Any:
         """The condition as DuckDB parses it: nested lists and mappings."""
@@ -141,6 +171,17 @@ class Condition:
 
     def _wrong(self, why: str) -> TrainerError:
         return TrainerError(f"source {self._source!r}: where {self._where!r} is no condition on its documents: {why}")
+
+
+def _can_be_asked(kind: pa.DataType) -> bool:
+    """Whether DuckDB reads it and gives the same answer everywhere: what time a zone's is depends on the machine's."""
+    if pa.types.is_dictionary(kind):
+        return _can_be_asked(kind.value_type)
+    if pa.types.is_timestamp(kind):
+        return kind.tz is None
+    if pa.types.is_decimal(kind):
+        return bool(kind.precision <= 38)
+    return any(is_one(kind) for is_one in _ASKED)
 
 
 def _batches(table: pa.Table) -> Iterator[pa.Table]:

@@ -1,5 +1,6 @@
 """A source's condition speaks of a document's columns, and of nothing else."""
 
+import re
 import subprocess
 import sys
 
@@ -38,6 +39,56 @@ def test_conditions(where: str, speaks_of: list[str], holds: list[bool]) -> None
     assert made.holds(COLUMNS.slice(1)).tolist() == holds[1:]
 
 
+SCORES = [None, float("nan"), -1.0, 0.75, float("inf")]
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()], ids=str)
+@pytest.mark.parametrize(
+    ("where", "holds"),
+    [
+        ("q > 0.5", [False, False, False, True, True]),
+        ("not q > 0.5", [False, False, True, False, False]),
+        ("q <= 0.5 or q > 0.5", [False, False, True, True, True]),
+        ("q is null", [True, True, False, False, False]),
+        ("isfinite(q)", [False, False, True, True, False]),
+        ("coalesce(q, 9) > 5", [True, True, False, False, True]),
+    ],
+)
+def test_what_was_never_scored_is_null(kind: pa.DataType, where: str, holds: list[bool]) -> None:
+    columns = pa.table({"q": pa.array(SCORES, kind), "bytes": [float("nan")] * 5})
+    assert Condition(where, "web").holds(columns).tolist() == holds
+    assert Condition(where, "web").holds(columns.slice(1)).tolist() == holds[1:]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(pa.null(), pa.bool_(), pa.int8(), pa.uint64(), pa.decimal128(38, 2), pa.date32(), pa.date64()),
+        *(pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary(4)),
+        *(pa.time32("s"), pa.time64("ns"), pa.timestamp("s"), pa.timestamp("ns"), pa.duration("us")),
+        pa.dictionary(pa.int32(), pa.string()),
+    ],
+    ids=str,
+)
+def test_columns_that_can_be_asked(kind: pa.DataType) -> None:
+    columns = pa.table({"q": pa.nulls(2, kind), "n": [0, 1]})
+    assert Condition("q is null and n > 0", "web").holds(columns).tolist() == [False, True]
+    assert Condition("q = q", "web").holds(columns).tolist() == [False, False]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.timestamp("ns", "Asia/Seoul"), pa.timestamp("us", "UTC"), pa.decimal256(50, 2), pa.list_(pa.int8()), pa.uuid()],
+    ids=str,
+)
+def test_columns_that_can_not_be_asked_are_told_by_their_type(kind: pa.DataType) -> None:
+    columns = pa.table({"q": pa.nulls(2, kind), "n": [0, 1]})
+    told = re.escape(f"column 'q' is of type {kind}, which can't be asked; there are numbers")
+    with pytest.raises(TrainerError, match=f"^source 'web': where .* is no condition on its documents: {told}"):
+        Condition("q is null", "web").holds(columns)
+    assert Condition("n > 0", "web").holds(columns).tolist() == [False, True]
+
+
 @pytest.mark.parametrize(
     ("where", "why"),
     [
@@ -64,6 +115,7 @@ def test_conditions(where: str, speaks_of: list[str], holds: list[bool]) -> None
         ("list_filter([1], x -> x > 0) = [1]", "list_filter() is none of its functions"),
         ("random() < 0.5", "random() is none of its functions"),
         ("quality < RANDOM()", "random() is none of its functions"),
+        ("isnan(quality)", "isnan() is none of its functions"),
         ("now() > '2020-01-01'", "now() is none of its functions"),
         ("length(repeat(url, 1000000)) > 5", "repeat() is none of its functions"),
         ("list_sum(range(1000000000)) > 0", "list_sum() is none of its functions"),
