@@ -109,7 +109,7 @@ class SourceSpec(_Strict):
     kind: Literal["text", "chat", "preference"] = "text"
     """text: a curated folder. chat and preference: a JSONL file or folder of them (`trainer.chat.importers`)."""
     where: str = ""
-    """A DuckDB condition on the shard's columns, such as `language = 'ko' and quality > 0.5`."""
+    """A DuckDB condition on the shard's columns, such as `language = 'ko' and quality > 0.5`; NaN counts as NULL."""
     share: tuple[Share, Share] = (0.0, 1.0)
     """Documents whose hash of the id, as a fraction, lies in [from, to)."""
     answers_only: bool = True
