@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
 
 from trainer.errors import TrainerError
 from trainer.tokenizer import markup
@@ -13,8 +12,7 @@ _SAID, _ANSWER = "\ufdee", "\ufdef"
 
 _MARKS = Marks.for_text(_SAID + _ANSWER)
 
-_Role = Literal["system", "user", "assistant"]
-_TRIED: tuple[tuple[tuple[_Role, ...], bool], ...] = (
+_TRIED = (
     (("user", "assistant"), False),
     (("user",), True),
     (("system", "user", "assistant"), False),
