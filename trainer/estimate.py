@@ -70,6 +70,8 @@ class StageCost:
     targets: int | None
     """None: as many as its sources hold, which only they know."""
     flops: int | None
+    flops_per_target: int
+    """At the length that it ends with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +98,14 @@ class Estimate:
         return sum(stage.flops or 0 for stage in self.stages)
 
     @property
+    def machine_flops(self) -> float:
+        """That the whole machine makes a second."""
+        return self.machine.gpus * PEAK_FLOPS[self.machine.gpu] * self.utilisation
+
+    @property
     def hours(self) -> float:
         """Of the whole machine."""
-        return self.flops / (self.machine.gpus * PEAK_FLOPS[self.machine.gpu] * self.utilisation) / 3600
+        return self.flops / self.machine_flops / 3600
 
     @property
     def dollars(self) -> float | None:
@@ -123,17 +130,27 @@ class Estimate:
         )
         for stage in self.stages:
             if stage.targets is None or stage.flops is None:
-                yield f"stage {stage.name}", "as many targets as its sources hold; not counted below"
+                each = f"{stage.flops_per_target:.3g} FLOPs each"
+                yield f"stage {stage.name}", f"as many targets as its sources hold, {each}; not counted below"
             else:
                 yield f"stage {stage.name}", f"{stage.targets:,} targets, {stage.flops:.3g} FLOPs"
         fits = f"{self.micro_rows} rows at once" if self.micro_rows else "not even one row fits"
         yield f"memory of a GPU ({self.widest})", f"{self.memory} of {in_words(machine.memory)}; {fits}"
         yield "memory of the host", f"{in_words(self.host)} pinned on the first machine, to write checkpoints from"
-        yield "throughput", f"{self.tokens_per_second:,.0f} tokens/s at {self.utilisation:.0%} of {machine.name}'s peak"
-        price = "no price known" if self.dollars is None else f"${self.dollars:,.0f}"
-        yield "time and price", f"{self.hours:,.1f} h on {machine.name}, {price}; {self.flops:.3g} FLOPs"
+        yield from self._time()
         if told := PUBLISHED.get(self.recipe):
             yield "published", f"{told.hours:g} h on {told.machine}, ${told.dollars:g} ({told.source})"
+
+    def _time(self) -> Iterator[tuple[str, str]]:
+        """How long, where that does not depend on the data alone."""
+        peak = f"at {self.utilisation:.0%} of {self.machine.name}'s peak"
+        if not self.flops:
+            yield "throughput", f"{self.machine_flops:.3g} FLOPs/s {peak}"
+            yield "time and price", "depend on how many targets the sources hold, which --dry-run counts"
+            return
+        yield "throughput", f"{self.tokens_per_second:,.0f} tokens/s {peak}"
+        price = "no price known" if self.dollars is None else f"${self.dollars:,.0f}"
+        yield "time and price", f"{self.hours:,.1f} h on {self.machine.name}, {price}; {self.flops:.3g} FLOPs"
 
 
 def of_recipe(recipe: str, spec: TrainingSpec, machine: str = "", *, utilisation: float = UTILISATION) -> Estimate:
@@ -173,15 +190,20 @@ def of_recipe(recipe: str, spec: TrainingSpec, machine: str = "", *, utilisation
 
 def _cost(shape: Shape, stage: StageSpec) -> StageCost:
     """By the length that holds for each part of the stage; DPO's reference goes forwards only, a third of both ways."""
+
+    def each(length: int) -> int:
+        return shape.flops(length) * 4 // 3 if stage.loss.name == "dpo" else shape.flops(length)
+
+    last = each(stage.seq_len[-1][1])
     if stage.tokens is None:
-        return StageCost(stage.name, None, None)
+        return StageCost(stage.name, None, None, last)
     ends = [*(at for at, _ in stage.seq_len[1:]), stage.tokens]
     flops, start = 0, 0
     for (_, length), end in zip(stage.seq_len, ends, strict=True):
         stop = min(end, stage.tokens)
-        flops += max(stop - start, 0) * shape.flops(length)
+        flops += max(stop - start, 0) * each(length)
         start = max(start, stop)
-    return StageCost(stage.name, stage.tokens, flops * 4 // 3 if stage.loss.name == "dpo" else flops)
+    return StageCost(stage.name, stage.tokens, flops, last)
 
 
 def _memory(shape: Shape, spec: TrainingSpec, stage: StageSpec, machine: Machine) -> tuple[Memory, int | None]:

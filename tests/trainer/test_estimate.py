@@ -61,7 +61,21 @@ def test_a_reference_goes_forwards_too_and_passes_are_not_guessed() -> None:
     each = found.shape.flops(64)
     assert [stage.flops for stage in found.stages] == [600 * each, None, 400 * each]
     assert found.flops == 1000 * each
-    assert dict(found.lines())["stage s1"] == "as many targets as its sources hold; not counted below"
+    told = f"as many targets as its sources hold, {each:.3g} FLOPs each; not counted below"
+    assert dict(found.lines())["stage s1"] == told
+
+
+def test_passes_alone_have_no_time_before_the_data_is_read() -> None:
+    ramp = {"passes": 1, "seq_len": [[0, 64], [500, 128]], "batch": 1024}
+    found = of_recipe("mine", recipe([ramp, {"passes": 2, "seq_len": 64, "batch": 16, "loss": {"name": "dpo"}}]))
+    short, long = (found.shape.flops(length) for length in (64, 128))
+    assert [stage.flops_per_target for stage in found.stages] == [long, short * 4 // 3]
+    lines = dict(found.lines())
+    assert (
+        lines["stage s1"] == f"as many targets as its sources hold, {short * 4 // 3:.3g} FLOPs each; not counted below"
+    )
+    assert lines["throughput"] == "3.96e+15 FLOPs/s at 50% of 8xH100's peak"
+    assert lines["time and price"] == "depend on how many targets the sources hold, which --dry-run counts"
 
 
 def test_memory_is_that_of_the_widest_stage() -> None:
