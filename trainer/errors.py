@@ -9,6 +9,10 @@ class IntegrityError(TrainerError):
     """A file that a manifest names is missing, altered or damaged."""
 
 
+class PromptError(TrainerError):
+    """A prompt that leaves a model's context no room for an answer."""
+
+
 class ForeignError(TrainerError):
     """The output folder belongs to another run."""
 

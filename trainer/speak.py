@@ -7,12 +7,14 @@ from operator import itemgetter
 
 from schemas.chat import Message
 from trainer.chat.template import render
-from trainer.errors import TrainerError
+from trainer.errors import PromptError
 from trainer.model.generate import generate
 from trainer.tokenizer.special import THINK, THOUGHT
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.trained import Trained
 
+_ROOM = 4
+"""Of a context one token in so many is kept free for an answer, where that may be as long."""
 _HALF = "\N{REPLACEMENT CHARACTER}"
 """What an unfinished character decodes to."""
 
@@ -36,9 +38,26 @@ class Speaker:
     seed: int = 0
     max_tokens: int = 256
 
+    def recent(self, messages: Sequence[Message]) -> list[Message]:
+        """A conversation without its oldest exchanges, where the context does not hold all of them and an answer.
+
+        Args:
+          messages: The system's, where there is one, which stays; then user and assistant in turns, the user last.
+
+        Raises:
+          PromptError: The last question alone is too long.
+        """
+        kept, context = list(messages), self.trained.decoder.spec.context
+        first = int(kept[0].role == "system")
+        room = context - min(self.max_tokens, context // _ROOM)
+        while (size := len(self._prompt(kept))) > room and len(kept) > first + 1:
+            del kept[first : first + 2]
+        self._check(size)
+        return kept
+
     def turn(self, messages: Sequence[Message]) -> Iterator[Piece]:
         """The assistant's next turn, piece by piece; the tokens around its reasoning are left out."""
-        prompt = [int(n) for n in render(messages, self.trained.tokenizer, answer=False)[0]]
+        prompt = self._prompt(messages)
         marks = _marks(self.trained.tokenizer)
         opened = any(marks.get(n, False) for n in prompt[-2:])  # by templates whose prompt begins the reasoning
         for reasoning, run in groupby(_told_apart(self._numbers(prompt), marks, opened), itemgetter(0)):
@@ -53,13 +72,19 @@ class Speaker:
         """What follows a text."""
         return self._texts(self._numbers(self.trained.tokenizer.encode_prompt(text)))
 
+    def _prompt(self, messages: Sequence[Message]) -> list[int]:
+        return [int(n) for n in render(messages, self.trained.tokenizer, answer=False)[0]]
+
+    def _check(self, size: int) -> None:
+        if size >= (context := self.trained.decoder.spec.context):
+            raise PromptError(
+                f"the prompt takes {size} tokens, the model's context holds {context} with the answer; ask something "
+                "shorter"
+            )
+
     def _numbers(self, prompt: list[int]) -> Iterator[int]:
         decoder, tokenizer = self.trained.decoder, self.trained.tokenizer
-        if len(prompt) >= decoder.spec.context:
-            raise TrainerError(
-                f"the prompt takes {len(prompt)} tokens, the model's context holds {decoder.spec.context} with the "
-                "answer; ask something shorter"
-            )
+        self._check(len(prompt))
         return generate(
             decoder,
             prompt,

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from service.exits import Exit
 from service.extras import needs_torch
+from service.notes import Notes
 from service.numbers import number, positive, share
 from service.terminal import plain
 from service.weights import add_weights, opened
+from trainer.errors import PromptError
 
 if TYPE_CHECKING:
     from trainer.speak import Piece  # torch is an extra
@@ -52,6 +54,11 @@ def add(commands: Any, name: str) -> None:
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
     needs_torch()
+    _talk(args)
+    return Exit.OK
+
+
+def _talk(args: argparse.Namespace) -> None:
     from schemas.chat import Message
     from trainer.speak import Speaker  # torch is an extra
 
@@ -63,14 +70,24 @@ def main(args: argparse.Namespace) -> int:
         max_tokens=args.max_tokens,
     )
     said: list[Message] = [Message(role="system", content=_readable(args.system))] if args.system else []
+    whole = True
     for question in map(_readable, args.ask or _asked()):
-        if args.base:
-            _write(speaker.goes_on(question), sys.stdout)
+        try:
+            if args.base:
+                _write(speaker.goes_on(question), sys.stdout)
+                continue
+            asked = [*said, Message(role="user", content=question)]
+            said = speaker.recent(asked)
+        except PromptError as error:
+            if args.ask or not sys.stdin.isatty():
+                raise
+            Notes().tell(str(error))
             continue
-        said.append(Message(role="user", content=question))
+        if whole and len(said) < len(asked):
+            Notes().tell("the conversation outgrows the model's context: from here on its oldest turns are left out")
+            whole = False
         reasoning, content = _answer(speaker.turn(said))
         said.append(Message(role="assistant", content=content, reasoning_content=reasoning))
-    return Exit.OK
 
 
 def _readable(text: str) -> str:

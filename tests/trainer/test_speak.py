@@ -11,7 +11,7 @@ import pytest
 from schemas.chat import Message
 from tests.trainer.evaluate.models import adding_eos, decoder, tokenizer
 from trainer.chat.template import render
-from trainer.errors import TrainerError
+from trainer.errors import PromptError
 from trainer.speak import Piece, Speaker
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.trained import Trained
@@ -147,5 +147,36 @@ def test_the_models_own_words_are_alike() -> None:
 
 
 def test_a_prompt_without_room() -> None:
-    with pytest.raises(TrainerError, match=r"the prompt takes \d+ tokens, the model's context holds 64"):
+    with pytest.raises(PromptError, match=r"the prompt takes \d+ tokens, the model's context holds 64"):
         list(Speaker(TRAINED).goes_on("12345 " * 40))
+
+
+def turns(*words: str) -> list[Message]:
+    """A question and an answer in turns."""
+    return [Message(role="assistant" if n % 2 else "user", content=word) for n, word in enumerate(words)]
+
+
+@pytest.mark.parametrize("before", [[], [Message(role="system", content="s")]])
+@pytest.mark.parametrize("max_tokens", [2, 16, 999])
+def test_the_oldest_exchanges_are_left_out(before: list[Message], max_tokens: int) -> None:
+    """As few as leave an answer its room, a quarter of the context at most; not what the system says."""
+    speaker = Speaker(TRAINED, max_tokens=max_tokens)
+    told = turns("The cat", "sat", "on", "the mat", "The cat", "sat", "on", "the mat", "The cat?")
+    room = 64 - min(max_tokens, 16)
+    lengths = [len(render([*before, *told[n:]], OWN, answer=False)[0]) for n in range(0, 9, 2)]
+    first = 2 * next(n for n, length in enumerate(lengths) if length <= room)
+    assert 0 < first < 8
+    assert speaker.recent([*before, *told]) == [*before, *told[first:]]
+    assert speaker.recent([*before, *told[first:]]) == [*before, *told[first:]]
+
+
+def test_a_question_that_leaves_little_room_is_asked_alone() -> None:
+    """One that leaves none is not asked."""
+    speaker = Speaker(TRAINED, max_tokens=999)
+    sizes = {n: len(render(turns("cat " * n), OWN, answer=False)[0]) for n in range(1, 64)}
+    most = max(n for n, size in sizes.items() if size < 64)
+    assert sizes[most] > 48
+    asked = turns("The cat", "sat", "cat " * most)
+    assert speaker.recent(asked) == asked[2:]
+    with pytest.raises(PromptError, match=rf"the prompt takes {sizes[most + 1]} tokens, the model's context holds 64"):
+        speaker.recent(turns("The cat", "sat", "cat " * (most + 1)))

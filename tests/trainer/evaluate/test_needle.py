@@ -58,7 +58,7 @@ def test_a_prompt_is_one_document(monkeypatch: pytest.MonkeyPatch, name: str) ->
         ids = beginning.tolist()
         assert len(ids) + max(map(len, endings)) == 64
         assert [n for n in ids if n in own.special.values()] == ids[: own.bos_id is not None]
-        assert own.decode(endings[0]) in own.decode(ids)
+        assert own.decode(endings[0].tolist()) in own.decode(ids)
     with pytest.raises(TrainerError, match="and 0 of other text"):
         needle(decoder(own), own, np.array([own.eos_id]), 64)
 
