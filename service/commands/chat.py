@@ -54,7 +54,11 @@ def add(commands: Any, name: str) -> None:
 def main(args: argparse.Namespace) -> int:
     """Runs it."""
     needs_torch()
-    _talk(args)
+    try:
+        _talk(args)
+    except KeyboardInterrupt:  # how people leave a chat; there is nothing that could go on
+        sys.stderr.write("\n")
+        return Exit.INTERRUPTED
     return Exit.OK
 
 

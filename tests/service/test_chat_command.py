@@ -130,6 +130,16 @@ def test_a_question_too_long_is_told_and_the_prompt_stays(
     assert "ask something shorter" in done.err
 
 
+def test_ctrl_c_ends_a_chat_quietly(gristmill: Gristmill, tiny: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(speaker: Speaker, text: str) -> Iterator[str]:
+        yield "ye"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainer.speak.Speaker.goes_on", interrupted)
+    done = gristmill("chat", tiny.output, "--base", "--ask", "x", "--ask", "y")
+    assert (done.code, done.out, done.err) == (Exit.INTERRUPTED, "ye", "\n")
+
+
 def goes_on_or_tells(speaker: Speaker, text: str) -> Iterator[str]:
     """Checks as a speaker does."""
     speaker._check(len(speaker.trained.tokenizer.encode_prompt(text)))
