@@ -93,8 +93,8 @@ def main(args: argparse.Namespace) -> int:
     """Runs it; prints one JSON line."""
     if not (args.texts or args.choices or args.sums):
         raise TrainerError("there is nothing to evaluate on; give --texts FILE, --choices FILE or --sums N")
-    if (args.by or args.needle) and not args.texts:
-        raise TrainerError("--by and --needle read texts, and there are none; give --texts FILE")
+    if (args.by or args.needle or args.held_out < 1) and not args.texts:
+        raise TrainerError("--by, --held-out and --needle read texts, and there are none; give --texts FILE")
     needs_torch()
     from trainer.evaluate.read import questions  # torch is an extra
 

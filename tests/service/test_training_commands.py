@@ -151,6 +151,12 @@ BAD: dict[str, tuple[str, Exit, str]] = {
     "eval_half": ("eval {tiny} --texts {half}", Exit.USAGE, "half.jsonl:2: half a surrogate pair, which is no text"),
     "eval_nothing": ("eval {tiny}", Exit.USAGE, "there is nothing to evaluate on; give --texts FILE"),
     "eval_needle": ("eval {tiny} --needle 32 --sums 1", Exit.USAGE, "read texts, and there are none; give --texts"),
+    "eval_share": ("eval {tiny} --held-out 0.5 --sums 1", Exit.USAGE, "read texts, and there are none; give --texts"),
+    "eval_share_of_a_file": (
+        "eval {tiny} --texts {chats} --held-out 0.5",
+        Exit.USAGE,
+        "held_out 0.5 takes a share of a curated folder, and ",
+    ),
     "eval_context": (
         "eval {tiny} --texts {chats} --needle 33",
         Exit.USAGE,

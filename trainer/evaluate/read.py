@@ -25,12 +25,18 @@ def texts(path: str, held_out: float = 1.0) -> Iterator[Text]:
       held_out: Of a curated folder, only the documents that a recipe with this `held_out` trains on nowhere; 1: all.
 
     Raises:
-      TrainerError: A line that is no JSON object with a `text`, a shard without; it says where.
+      TrainerError: A line that is no JSON object with a `text`, a shard without; it says where. Or a share is asked of
+        what is no curated folder.
       IntegrityError: A shard is missing, or is not the one that the manifest names.
     """
     if exists(join(path, MANIFEST)):
         yield from _documents(Corpus(path), held_out)
         return
+    if held_out < 1:
+        raise TrainerError(
+            f"held_out {held_out!r} takes a share of a curated folder, and {path!r} is none; leave it out, or give the "
+            "folder that a recipe with this held_out was trained on"
+        )
     for row in _rows(path):
         yield _text(row.value, row.where)
 

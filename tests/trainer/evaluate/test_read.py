@@ -33,6 +33,14 @@ def test_a_line_without_text(tmp_path: Path) -> None:
         list(texts(str(tmp_path / "texts.jsonl")))
 
 
+def test_a_share_of_no_curated_folder(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"text": "a"}\n')
+    assert len(list(texts(str(path), 1.0))) == 1
+    with pytest.raises(TrainerError, match=r"held_out 0\.5 takes a share of a curated folder, and '.*jsonl' is none"):
+        list(texts(str(path), 0.5))
+
+
 def test_a_curated_folder(tmp_path: Path) -> None:
     """All of it, or the share that no stage draws."""
     rows = [document(n, f"text {n}", url=f"https://h{n % 2}.example/", language="en") for n in range(400)]
