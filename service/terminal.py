@@ -37,6 +37,11 @@ def plain(text: str) -> str:
     return _STEERING.sub(_visible, text)
 
 
+def plain_json(line: str) -> str:
+    """A line of JSON with the same escaped as JSON escapes it: whoever reads it gets the same strings."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+
+
 def sentence(error: Exception) -> str:
     """An error's words on one line; they may quote pages, names and addresses."""
     return plain(" ".join(line.strip() for line in str(error).split("\n")))

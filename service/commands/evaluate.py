@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from service.exits import Exit
 from service.extras import needs_torch
 from service.numbers import natural, positive, share
+from service.terminal import plain_json
 from service.weights import add_weights, opened
 from trainer.errors import TrainerError
 
@@ -112,7 +113,7 @@ def main(args: argparse.Namespace) -> int:
         line["sums"] = _sums(trained, args)
     if args.needle:
         line["needle"] = _needles(trained, args)
-    print(json.dumps(line, ensure_ascii=False, allow_nan=False))  # noqa: T201
+    print(plain_json(json.dumps(line, ensure_ascii=False, allow_nan=False)))  # noqa: T201
     return Exit.OK
 
 

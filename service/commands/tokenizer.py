@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from service.exits import Exit
-from service.terminal import Terminal, plain
+from service.terminal import Terminal, plain, plain_json
 
 EPILOG = """\
 examples:
@@ -57,8 +57,8 @@ def main(args: argparse.Namespace) -> int:
     rows = (row for folder in args.data for row in sample_rows(folder, share, args.seed))
     if args.action == "report":
         report = measure(rows, Tokenizer.load(args.tokenizer))
-        for line in [report.json()] if args.json else report.table().splitlines():
-            console.print(Text(plain(line)), soft_wrap=True)
+        for line in [plain_json(report.json())] if args.json else map(plain, report.table().splitlines()):
+            console.print(Text(line), soft_wrap=True)
         return Exit.OK
     spec = TokenizerSpec(vocab_size=args.vocab_size, texts=args.texts)
     tokenizer = Tokenizer.from_json(bpe.train((text for _, text in rows), spec))

@@ -77,6 +77,18 @@ def test_eval_on_what_was_held_out(gristmill: Gristmill, tiny: Made) -> None:
     assert gristmill("eval", tiny.output, "--texts", tiny.data).line["texts"] == 200
 
 
+def test_names_of_groups_steer_no_terminal(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
+    """The line is JSON, and languages are what they are."""
+    names = ["한국어", "\x9b2J", "\u202eok"]
+    rows = [{"text": "The mat.", "language": name} for name in names]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = gristmill("eval", tiny.output, "--texts", tmp_path / "t.jsonl", "--by", "language")
+    assert set(done.line["language"]) == set(names)
+    assert '"한국어"' in done.out
+    assert '"\\u009b2J"' in done.out
+    assert '"\\u202eok"' in done.out
+
+
 def test_eval_looks_for_needles(gristmill: Gristmill, tiny: Made, texts: Path) -> None:
     trained = open_trained(tiny.output)
     own, least = trained.tokenizer, shortest_row(trained.tokenizer)

@@ -1,6 +1,7 @@
 """Others' words on a terminal."""
 
 import io
+import json
 import os
 
 import pytest
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.terminal import Terminal, plain, whole
+from service.terminal import Terminal, plain, plain_json, whole
 
 WORDS = {
     "harmless": ("https://한국.example/é?a=[b]&c=\\d", "https://한국.example/é?a=[b]&c=\\d"),
@@ -29,6 +30,16 @@ def test_plain(case: str) -> None:
     given, wanted = WORDS[case]
     assert plain(given) == wanted
     assert plain(wanted) == wanted
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_plain_json_says_the_same(case: str) -> None:
+    given, _ = WORDS[case]
+    told = json.dumps({given: [given]}, ensure_ascii=False)
+    line = plain_json(told)
+    assert json.loads(line) == json.loads(json.dumps({given: [given]}))
+    assert plain(line) == line
+    assert (line == told) is (plain(told) == told)
 
 
 @pytest.mark.parametrize("width", [10, 39, 40, 200])

@@ -8,6 +8,7 @@ import pytest
 
 from service.exits import Exit
 from tests.service.obeyed import Gristmill
+from tests.trainer.curated import document, write
 from tests.trainer.nano import Made
 from trainer.tokenizer.tokenizer import Tokenizer
 
@@ -21,6 +22,16 @@ def test_tokenizer(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
     assert {fit["language"] for fit in done.line["languages"]} == {"en", "ko"}
     table = gristmill("tokenizer", "report", tmp_path / "t/tokenizer.json", "--data", tiny.data, "--texts", 50)
     assert any(line.split()[:1] == ["ko"] for line in table.out.splitlines())
+
+
+def test_a_report_steers_no_terminal(gristmill: Gristmill, tiny: Made, tmp_path: Path) -> None:
+    """Languages are a page's words where another tool wrote the shards; as JSON they stay what they are."""
+    data = write(tmp_path / "out", [[document(0, "The mat.", language="\x9b2J"), document(1, "물", language="한국어")]])
+    command = ("tokenizer", "report", tiny.output / "tokenizer", "--data", data)
+    done = gristmill(*command, "--json")
+    assert {fit["language"] for fit in done.line["languages"]} == {"\x9b2J", "한국어"}
+    assert "\x9b" not in done.out + gristmill(*command).out
+    assert "한국어" in done.out
 
 
 @pytest.mark.parametrize(("size", "bound"), [("250000", "less than or equal to 200000"), ("10", "equal to 272")])
