@@ -1,10 +1,12 @@
 """Characters that decide where English words are cut: letters, quotes, marks, symbols, units, currencies.
 
 Source: what spaCy 3.8 (`lang/char_classes.py`, `lang/punctuation.py`) splits on, as facts in a form of our own. They
-are fixed lists: they follow neither the running Python's version of Unicode nor any category to the letter.
+are fixed lists: they follow neither the running Python's version of Unicode nor any category to the letter. The letters
+are 100,000 characters, so their sets are made when they are first asked for.
 """
 
 import unicodedata
+from functools import cache
 
 from text.codepoints import expand
 
@@ -42,17 +44,28 @@ _PICTOGRAMS = (
     "1f973-1f976 1f97a 1f97c-1f9a2 1f9b0-1f9b9 1f9c0-1f9c2 1f9d0-1f9ff 1fa60-1fa6d"
 )
 
-_uncased = frozenset(expand(_UNCASED))
-_cased = frozenset(expand(_CASED))
 
-LETTERS: frozenset[str] = _cased | _uncased
-"""Letters of the scripts that the rules know (others, Armenian say, don't count as letters)."""
+@cache
+def letters() -> frozenset[str]:
+    """Letters of the scripts that the rules know (others, Armenian say, don't count as letters)."""
+    return frozenset(expand(f"{_CASED} {_UNCASED}"))
 
-LOWER: frozenset[str] = _uncased | {c for c in _cased if unicodedata.category(c) == "Ll"} | {"\u0294"}
-"""What counts as lower case: small letters, and all letters of scripts without case."""
 
-UPPER: frozenset[str] = _uncased | {c for c in _cased if unicodedata.category(c) == "Lu"} | {"\u03a2"}
-"""What counts as upper case: capital letters, and all letters of scripts without case."""
+@cache
+def lower() -> frozenset[str]:
+    """What counts as lower case: small letters, and all letters of scripts without case."""
+    return frozenset(expand(_UNCASED)) | _of_category("Ll") | {"\u0294"}
+
+
+@cache
+def upper() -> frozenset[str]:
+    """What counts as upper case: capital letters, and all letters of scripts without case."""
+    return frozenset(expand(_UNCASED)) | _of_category("Lu") | {"\u03a2"}
+
+
+def _of_category(category: str) -> set[str]:
+    return {char for char in expand(_CASED) if unicodedata.category(char) == category}
+
 
 ICONS: frozenset[str] = frozenset(expand(f"{_MATHS_AND_DINGBATS} {_SYMBOLS_OF_SCRIPTS} {_PICTOGRAMS}"))
 """Symbols and emoji, each a word of its own wherever it stands."""
@@ -69,8 +82,8 @@ CURRENCIES: frozenset[str] = frozenset("$£¥฿﷼") | frozenset(expand("20a0-2
 DOLLARS: tuple[str, ...] = ("US$", "C$", "A$")
 """Named dollars, which come off like one sign."""
 
-BEFORE_FINAL_STOP: frozenset[str] = LOWER | MARKS | QUOTES | frozenset("0123456789%²-+|")
-"""Characters after which a single full stop at the end comes off (after capitals, only two in a row)."""
+BEFORE_FINAL_STOP: frozenset[str] = MARKS | QUOTES | frozenset("0123456789%²-+|")
+"""Characters after which, as after `lower` ones, a single full stop at the end comes off (after capitals, two)."""
 
 HYPHENS: tuple[str, ...] = ("---", "--", "-", "–", "—", "——", "~")
 """What cuts between letters."""

@@ -6,7 +6,7 @@ linear in the run's length whatever the run holds.
 """
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from text.codepoints import character_class
 from text.english_characters import (
@@ -15,12 +15,12 @@ from text.english_characters import (
     DOLLARS,
     HYPHENS,
     ICONS,
-    LETTERS,
-    LOWER,
     MARKS,
     QUOTES,
     UNITS,
-    UPPER,
+    letters,
+    lower,
+    upper,
 )
 from text.english_exceptions import exceptions
 
@@ -78,23 +78,24 @@ def _final_stops(text: str, start: int, end: int) -> int:
     if end - run > 1:
         return end - run
     before, second = text[max(start, end - 2) : end - 1], text[max(start, end - 3) : max(start, end - 2)]
-    if before in BEFORE_FINAL_STOP or (second == "°" and before and before in "FfCcKk"):
+    if before in BEFORE_FINAL_STOP or before in lower() or (second == "°" and before and before in "FfCcKk"):
         return 1
-    return 1 if before in UPPER and second in UPPER else 0
+    return 1 if before in upper() and second in upper() else 0
 
 
+@cache
 def _infix_pattern() -> re.Pattern[str]:
-    letters, icons = character_class(LETTERS), character_class(ICONS)
-    lower, upper = character_class(LOWER | QUOTES), character_class(UPPER | QUOTES)
+    letter, icons = character_class(letters()), character_class(ICONS)
+    small, capital = character_class(lower() | QUOTES), character_class(upper() | QUOTES)
     hyphens = "|".join(sorted(HYPHENS, key=len))
     return re.compile(
         rf"(?=[.…{icons}+\-*^,–—~:<>=/])"  # only here can one start: spares five look-behinds a character
         rf"(?:\.\.+|[…{icons}]"
         r"|(?<=[0-9])[+\-*^](?=[0-9-])"
-        rf"|(?<=[{lower}])\.(?=[{upper}])"
-        rf"|(?<=[{letters}]),(?=[{letters}])"
-        rf"|(?<=[{letters}0-9])(?:{hyphens})(?=[{letters}])"
-        rf"|(?<=[{letters}0-9])[:<>=/](?=[{letters}]))"
+        rf"|(?<=[{small}])\.(?=[{capital}])"
+        rf"|(?<=[{letter}]),(?=[{letter}])"
+        rf"|(?<=[{letter}0-9])(?:{hyphens})(?=[{letter}])"
+        rf"|(?<=[{letter}0-9])[:<>=/](?=[{letter}]))"
     )
 
 
@@ -104,23 +105,27 @@ _OCTET = r"(?:1?\d{1,2}|2[0-4]\d|25[0-5])"
 _PRIVATE = r"(?!(?:10|127)(?:\.\d{1,3}){3}|(?:169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2})"
 _PUBLIC_IP = rf"(?:[1-9]\d?|1\d\d|2[01]\d|22[0-3])(?:\.{_OCTET}){{2}}\.(?:[1-9]\d?|1\d\d|2[0-4]\d|25[0-4])"
 _LABEL = r"(?:[A-Za-z0-9\u00a1-\uffff][A-Za-z0-9\u00a1-\uffff_-]{0,62})?[A-Za-z0-9\u00a1-\uffff]\."
-_HOST = rf"(?:{_LABEL})+[{character_class(LOWER)}]{{2,63}}"
-_ADDRESS = re.compile(rf"(?:{_PRIVATE}{_PUBLIC_IP}|{_HOST})(?::\d{{2,5}})?(?:[/?#]|\Z)")
 _SCHEME = re.compile(r"[\w+.-]{2,}://")
 
 
-def _is_address(text: str) -> bool:
-    """Tells whether all of `text`, which holds no white space, is a web or mail address."""
+@cache
+def _address_pattern() -> re.Pattern[str]:
+    host = rf"(?:{_LABEL})+[{character_class(lower())}]{{2,63}}"
+    return re.compile(rf"(?:{_PRIVATE}{_PUBLIC_IP}|{host})(?::\d{{2,5}})?(?:[/?#]|\Z)")
+
+
+def _is_address(text: str, address: re.Pattern[str]) -> bool:
+    """Tells whether all of `text`, which holds no white space, is a web or mail address, by `_address_pattern`."""
     if "." not in text:
         return False
-    if _ADDRESS.match(text):
+    if address.match(text):
         return True
     scheme = _SCHEME.match(text)
-    if scheme and _ADDRESS.match(text, scheme.end()):
+    if scheme and address.match(text, scheme.end()):
         return True
     at = text.find("@", 1)
     while at > 0:
-        if _ADDRESS.match(text, at + 1):
+        if address.match(text, at + 1):
             return True
         at = text.find("@", at + 1)
     return False
@@ -133,6 +138,7 @@ class Chunker:
         self.special = special
         self._longest = max(map(len, special), default=0)
         self._infix = _infix_pattern()
+        self._address = _address_pattern()
 
     def cut(self, chunk: str) -> tuple[str, ...]:
         """Returns the words of `chunk`, which isn't empty; joined, they are `chunk` again."""
@@ -185,7 +191,7 @@ class Chunker:
         """Cuts what is left between the ends."""
         if core in self.special:
             return self.special[core]
-        if core.isalpha() or _is_address(core):
+        if core.isalpha() or _is_address(core, self._address):
             return (core,)
         words = []
         start = 0
