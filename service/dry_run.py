@@ -22,6 +22,11 @@ def show(stages: Sequence[tuple[str, PlanSummary]], console: Terminal) -> None:
     console.print("\npasses over each source:")
     for name, told in stages:
         console.print(Text(f"  {plain(name)}: {_passes(told)}"), soft_wrap=True)
+    for name, told in stages:
+        if told.targetless_steps:
+            about = "" if told.exact else "~"
+            words = f"{about}{told.targetless_steps:,} of its steps hold no target (prompts alone) and teach nothing"
+            console.print(Text(f"{plain(name)}: {words}; raise seq_len or batch"), soft_wrap=True)
     if any(not told.exact for _, told in stages):
         console.print("~ is extrapolated from the stage's first window; padding is that of the window with most")
 

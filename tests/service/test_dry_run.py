@@ -19,6 +19,7 @@ CORE = PlanSummary(
     split=9,
     targetless=0,
     dropped=0,
+    targetless_steps=12,
     padding=(0.01, 0.0025),
     sources={"web": WEB},
 )
@@ -32,6 +33,7 @@ DPO = PlanSummary(
     split=0,
     targetless=0,
     dropped=0,
+    targetless_steps=0,
     padding=(),
     sources={"pairs": SourceSummary(targets=9_077, available=4_538, counted=True)},
 )
@@ -48,4 +50,5 @@ def test_no_figure_is_cut() -> None:
     assert lines[2].split() == ["dpo", "38", "9,077", "1,200", "0", "0"]
     assert lines[5] == "  core: web ~1.5"
     assert lines[6] == "  dpo: pairs 2"
-    assert lines[7].startswith("~ is extrapolated")
+    assert lines[7].startswith("core: ~12 of its steps hold no target ")
+    assert lines[8].startswith("~ is extrapolated")

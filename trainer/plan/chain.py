@@ -58,7 +58,7 @@ class Plan:
             name: SourceRuns(name, spec, library, folders[name], (seed, stage.name), held_out)
             for name, spec in self.spec.sources.items()
         }
-        held = {name: available(found, passes=stage.tokens is None) for name, found in runs.items()}
+        held = available(stage, runs)
         check_caps(stage, held)
         self.compiler = Compiler(spec=self.spec, library=library, runs=runs, held=held)
         self._store = store
@@ -80,7 +80,7 @@ class Plan:
 
         Raises:
             IndexError: The stage ends before it.
-            TrainerError: A source has given all that it may, or nothing; or a window came out another than it was.
+            TrainerError: A source gives less than was expected; or a window came out another than it was.
             ForeignError: The folder holds another plan's windows.
             IntegrityError: A segment is damaged.
             StorageError: No room for the window.

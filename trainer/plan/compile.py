@@ -1,13 +1,15 @@
 """Compiles one window: draws documents in the mix, cuts and packs them, and shares the rows out to steps."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from trainer.errors import TrainerError
 from trainer.plan.draw import Cursor, Drawer, Drawn, draw_until
 from trainer.plan.extent import Extent, extent
-from trainer.plan.limits import Available, too_little
+from trainer.plan.limits import Available, budgets
 from trainer.plan.pack import pack
 from trainer.plan.pieces import cut
 from trainer.plan.ramps import goals, value_at
@@ -39,11 +41,11 @@ class Compiler:
             cursors: Where that one stopped, by source; those that are missing begin.
 
         Raises:
-            TrainerError: A source has given all that it may, or gives nothing; its condition does not fit its columns.
+            TrainerError: A source gives less than was expected of its share; its condition does not fit its columns.
             IntegrityError: A segment is damaged.
         """
-        passes = self.spec.stage.passes or self.spec.stage.max_passes
-        drawers = {name: Drawer(runs, cursors.get(name, Cursor()), passes) for name, runs in self.runs.items()}
+        allowed = budgets(self.spec.stage, self.held)
+        drawers = {name: Drawer(runs, cursors.get(name, Cursor()), allowed[name]) for name, runs in self.runs.items()}
         span = self._draw(drawers)
         last = self._is_last(drawers)
         moved = {name: drawer.stop() for name, drawer in drawers.items()}
@@ -85,26 +87,30 @@ class Compiler:
         total = sum(drawer.targets for drawer in drawers.values())
         weights = self.weights(total)
         span = extent(stage, weights, self.runs, total, self.most())
-        active = {name: drawers[name] for name in weights}
+        to_the_end = stage.tokens is None and span.stop >= self.most()
+        taking_part = {name: drawers[name] for name in weights}
         mix = stage.mix if stage.tokens else ((0, weights),)
-        resting = total - sum(drawer.targets for drawer in active.values())
-        while total < span.stop and sum(drawer.opened for drawer in drawers.values()) < _MAX_RUNS:
-            goal = min(span.stop, total + span.round)
-            wanted = goals(mix, goal)
-            draw_until(active, wanted, goal - resting)
-            total = resting + sum(drawer.targets for drawer in active.values())
-            if stage.tokens is not None:
-                self._check_caps(active, wanted, short=total < goal)
-            elif all(drawer.finished for drawer in active.values()):
-                break
+        while (to_the_end or total < span.stop) and sum(drawer.opened for drawer in drawers.values()) < _MAX_RUNS:
+            if all(drawer.finished for drawer in taking_part.values()):
+                if stage.tokens is None:
+                    break
+                taking_part = self._lacking(drawers, goals(mix, span.stop))
+            goal = total + span.round if to_the_end else min(span.stop, total + span.round)
+            resting = total - sum(drawer.targets for drawer in taking_part.values())
+            draw_until(taking_part, goals(mix, goal), goal - resting, (stage.tokens or math.inf) - resting)
+            total = resting + sum(drawer.targets for drawer in taking_part.values())
         return span
 
-    def _check_caps(self, active: Mapping[str, Drawer], wanted: Mapping[str, float], *, short: bool) -> None:
-        """Refuses to go on where a source is used up. A part of a target may be missing, but not from all together."""
-        stage = self.spec.stage
-        for name, drawer in active.items():
-            if drawer.finished and wanted[name] - drawer.targets > (0 if short else 0.999):
-                raise too_little(stage, name, round(drawer.targets / stage.max_passes), exact=True)
+    def _lacking(self, drawers: Mapping[str, Drawer], wanted: Mapping[str, float]) -> dict[str, Drawer]:
+        """Sources that lack part of a document: another had given it in their place, and what takes part has ended."""
+        found = {name: drawers[name] for name in wanted if name in drawers and not drawers[name].finished}
+        if not found:
+            drawn = sum(drawer.targets for drawer in drawers.values())
+            raise TrainerError(
+                f"stage {self.spec.stage.name!r} has drawn all of {', '.join(map(repr, drawers))}: {drawn:,} targets, "
+                "fewer than their shares were expected to hold; give it fewer tokens, or raise max_passes"
+            )
+        return found
 
     def _is_last(self, drawers: Mapping[str, Drawer]) -> bool:
         if (tokens := self.spec.stage.tokens) is not None:

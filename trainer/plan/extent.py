@@ -47,14 +47,14 @@ def extent(
     """
     seq_len = value_at(stage.seq_len, start)
     rows = value_at(stage.batch, start) // seq_len
-    left = next(end for _, end in phases(stage, stop) if end > start) - start if start < stop else 1
     step = rows * seq_len / positions_a_target(weights, runs)
     size = max(_LEAST_STEPS, WINDOW_POSITIONS // (rows * seq_len)) * step * _FULL
+    left = next(end for _, end in phases(stage, stop) if end > start) - start if start < stop else size
     size = left if left <= 1.5 * size else size  # rather than a small window at the end, which would pack badly
     return Extent(
         seq_len=seq_len,
         rows_a_step=rows,
-        stop=start + max(1, min(left, int(size))),
+        stop=start + max(1, int(min(left, size))),
         round=max(1, int(max(step, size / _ROUNDS))),
     )
 

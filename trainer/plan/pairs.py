@@ -27,7 +27,7 @@ from trainer.plan.limits import Available, check_caps
 from trainer.plan.ramps import goals, value_at
 from trainer.plan.shares import in_share
 from trainer.plan.shuffle import order
-from trainer.plan.summary import PlanSummary, SourceSummary
+from trainer.plan.summary import PlanSummary, SourceSummary, targetless_steps
 from trainer.plan.window import Arrays, SourceCounts, Window, WindowCounts, seal
 from trainer.segments.library import Library
 
@@ -95,7 +95,7 @@ class PairPlan:
         for name, pairs in found.items():
             _check_lengths(stage, name, pairs)
         self._held = {name: int(pairs.targets.sum()) for name, pairs in found.items()}
-        check_caps(stage, {name: Available(targets, targets) for name, targets in self._held.items()})
+        check_caps(stage, {name: Available.counted(targets) for name, targets in self._held.items()})
         keys = {name: library.folders[folders[name]].manifest.key for name in names}
         self._window = _window(stage, keys, _drawn(stage, seed, found), sum(same for _, same in read.values()))
 
@@ -127,6 +127,7 @@ class PairPlan:
             split=counts.split,
             targetless=counts.targetless,
             dropped=counts.dropped,
+            targetless_steps=targetless_steps(self._window),
             padding=(counts.padding / counts.positions,) if counts.positions else (),
             sources={
                 name: SourceSummary(targets=counts.sources[name].targets, available=held, counted=True)
@@ -200,7 +201,7 @@ def _most(stage: StageSpec, pairs: _Pairs) -> int:
     if stage.tokens is None:
         return round(len(pairs) * (stage.passes or 0))
     needed = stage.tokens // max(1, int(pairs.targets.sum())) + 1  # passes, were there no other source
-    return math.ceil(len(pairs) * min(stage.max_passes, needed))
+    return len(pairs) * min(math.ceil(stage.max_passes), needed)
 
 
 def _due(mix: Sequence[tuple[int, Mapping[str, float]]], name: str, before: Ints) -> NDArray[np.float64]:

@@ -102,31 +102,40 @@ class SourceRuns:
         """Input positions that a target costs on average: 1, more where a mask hides some."""
         return max(1.0, (self.tokens - self.documents) / self.targets)
 
-    def count(self) -> int:
-        """Targets of one pass, counted document by document.
+    def count(self, enough: int | None = None) -> tuple[int, int]:
+        """Counts targets of one pass document by document, in segments from all over the source.
+
+        Args:
+            enough: Stops once there are so many; None: counts all.
+
+        Returns:
+            The targets counted, and all those of the segments that were read, the source's or not.
 
         Raises:
             TrainerError: There are none, or the condition does not fit the columns.
         """
-        counted = 0
-        for i, segment in enumerate(self._folder.manifest.segments):
+        counted = read = 0
+        segments = self._folder.manifest.segments
+        for i in order(len(segments), *self._seed, self.name, "count").tolist():
+            if enough is not None and counted >= enough:
+                break
+            read += segments[i].targets
             targets, mine = self._choice(i)
             if targets is None and mine is None:
-                counted += segment.targets
+                counted += segments[i].targets
                 continue
-            each = _targets(self._starts(i, 0, segment.documents)) if targets is None else targets
+            each = _targets(self._starts(i, 0, segments[i].documents)) if targets is None else targets
             counted += int(each[slice(None) if mine is None else mine].sum(dtype=np.int64))
         if not counted:
             raise self.nothing()
-        return counted
+        return counted, read
 
     def nothing(self) -> TrainerError:
         """The error of a source that a whole pass gives nothing of."""
         return TrainerError(
             f"source {self.name!r} gives nothing: none of its {self.documents:,} documents in "
             f"{self._folder.manifest.data!r} has targets and is left by where {self.spec.where!r}, share "
-            f"{self.spec.share!r}, held_out {self.held_out!r} and the passes asked for; change these, or take it out "
-            "of the mix"
+            f"{self.spec.share!r}, held_out {self.held_out!r}; change these, or take it out of the mix"
         )
 
     def run(self, turn: int, place: int) -> Run:

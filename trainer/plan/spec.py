@@ -11,7 +11,7 @@ from schemas.training import SourceSpec, StageSpec
 from trainer.errors import TrainerError
 from trainer.segments.library import Library
 
-_VERSION = 1
+_VERSION = 2
 """Raised whenever the same recipe and segments would give other rows."""
 _STAGE = {"name", "mix", "tokens", "passes", "max_passes", "seq_len", "batch"}
 _SOURCE = {"kind", "where", "share"}

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from trainer.plan.compile import Compiler
 from trainer.plan.extent import extent, phases, positions_a_target
 from trainer.plan.ramps import goals
@@ -21,7 +23,7 @@ class SourceSummary:
     available: int
     """Targets of one pass."""
     counted: bool
-    """Whether `available` is counted; else estimated by its shares, its condition left out."""
+    """Whether `available` is counted; else estimated by its shares, or by those of its segments that were counted."""
 
     @property
     def passes(self) -> float:
@@ -46,6 +48,8 @@ class PlanSummary:
     """Documents of one token, or masked as a whole: never drawn."""
     dropped: int
     """Targets of drawn documents that stand in no row: 0."""
+    targetless_steps: int
+    """Steps whose rows hold no target, such as of a long prompt alone: they are passed without moving the weights."""
     padding: tuple[float, ...]
     """Of each compiled window, the share of its positions that hold nothing."""
     sources: Mapping[str, SourceSummary]
@@ -69,6 +73,11 @@ def summarise(compiler: Compiler, window: Callable[[int], Window]) -> PlanSummar
     return _summary(compiler, found, windows=len(found), steps=sum(len(each.steps) for each in found), factor=None)
 
 
+def targetless_steps(window: Window) -> int:
+    """Steps of a window that hold no target."""
+    return int(np.count_nonzero(window.steps["n_targets"].to_numpy() == 0))
+
+
 def _summary(compiler: Compiler, found: list[Window], *, windows: int, steps: int, factor: float | None) -> PlanSummary:
     """Of compiled windows; `factor` times what they count where they are not all."""
     counts = [each.counts for each in found]
@@ -85,6 +94,7 @@ def _summary(compiler: Compiler, found: list[Window], *, windows: int, steps: in
         split=round(sum(each.split for each in counts) * scale),
         targetless=round(sum(each.targetless for each in counts) * scale),
         dropped=sum(each.dropped for each in counts),
+        targetless_steps=round(sum(targetless_steps(each) for each in found) * scale),
         padding=tuple(each.padding / each.positions for each in counts),
         sources={
             name: SourceSummary(targets=targets[name], available=held.targets, counted=held.exact)

@@ -9,6 +9,7 @@ from trainer import materials, own_tokenizer
 from trainer.plan.summary import PlanSummary
 from trainer.tokenizer.tokenizer import Tokenizer
 from trainer.train import stages
+from trainer.train.gates import held_out
 
 
 def dry_run(
@@ -26,13 +27,14 @@ def dry_run(
       (name, summary) of every stage.
 
     Raises:
-      TrainerError: As the run would.
+      TrainerError: As the run would before its first step, but for want of memory.
     """
     materials.check(spec, data)
     assert spec.model is not None
     stages.vocab_size(spec.model, tokenizer.largest_id + 1 if tokenizer else spec.tokenizer.vocab_size)
     own = tokenizer or own_tokenizer.trained(spec, data)
     made = materials.gather(spec, data, own, segments)
+    held_out(spec, {stage.name: made for stage in spec.stages if stage.gate}, own)
     found: list[tuple[str, PlanSummary]] = []
     with tempfile.TemporaryDirectory(prefix="gristmill-plan-") as plans:
         for stage in spec.stages:

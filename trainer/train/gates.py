@@ -43,19 +43,7 @@ class Gates:
     ) -> None:
         self._ranks, self._note, self._precision = ranks, note, spec.precision
         self._short = spec.stages[0].seq_len[0][1]
-        found: dict[tuple[str, str], list[Ids]] = {}  # read once for all stages
-        self._held_out: dict[str, HeldOut] = {}
-        for stage in (stage for stage in spec.stages if stage.name in made):
-            documents: list[Ids] = []
-            for name, count in parts(stage, spec.sources).items():
-                segments = made[stage.name].library.folders[made[stage.name].folders[name]]
-                key = name, segments.manifest.key
-                if key not in found:
-                    found[key] = held_out_documents(name, spec.sources[name], segments, spec.held_out)
-                documents += found[key][:count]
-            self._held_out[stage.name] = HeldOut(documents, tokenizer)
-            if stage.gate:
-                self._held_out[stage.name].check(stage.gate, stage.name, stage.seq_len[-1][1])
+        self._held_out = held_out(spec, made, tokenizer)
 
     def before(self, decoder: Decoder, stage: StageSpec, facts: Facts) -> None:
         """Notes the loss before a stage, also where it has no gate: one may be set until the stage ends."""
@@ -83,7 +71,7 @@ class Gates:
         if self._ranks.first:
             with autocast(self._ranks.device, self._precision):
                 measured = self._held_out[stage.name].judge(decoder, gate, self._short, before, stage.seq_len[-1][1])
-        measured = self._ranks.share_object(measured)
+        measured = self._ranks.broadcast_object(measured)
         assert measured is not None
         if not measured.passed and gate.on_fail == "stop":
             raise TrainingFailedError(
@@ -101,7 +89,34 @@ class Gates:
         if self._ranks.first:
             with autocast(self._ranks.device, self._precision):
                 loss = self._held_out[stage].loss(decoder, length)
-            told = {"loss": loss.loss, "bits_per_byte": loss.bits_per_byte, "length": length}
-            found = {key: value if math.isfinite(value) else None for key, value in told.items()}
-        shared: dict[str, float | None] = self._ranks.share_object(found)
+            figures = {"loss": loss.loss, "bits_per_byte": loss.bits_per_byte, "length": length}
+            found = {key: value if math.isfinite(value) else None for key, value in figures.items()}
+        shared: dict[str, float | None] = self._ranks.broadcast_object(found)
         return shared
+
+
+def held_out(spec: TrainingSpec, made: Mapping[str, Materials], tokenizer: Tokenizer) -> dict[str, HeldOut]:
+    """What stages are measured by.
+
+    Args:
+      spec: The recipe.
+      made: Their materials, by stage; those of stages that are left out are not read.
+      tokenizer: The run's.
+
+    Raises:
+      TrainerError: A gate asks what can't be measured.
+    """
+    measures = {}
+    found: dict[tuple[str, str], list[Ids]] = {}  # read once for all stages
+    for stage in (stage for stage in spec.stages if stage.name in made):
+        documents: list[Ids] = []
+        for name, count in parts(stage, spec.sources).items():
+            segments = made[stage.name].library.folders[made[stage.name].folders[name]]
+            key = name, segments.manifest.key
+            if key not in found:
+                found[key] = held_out_documents(name, spec.sources[name], segments, spec.held_out)
+            documents += found[key][:count]
+        measures[stage.name] = HeldOut(documents, tokenizer)
+        if stage.gate:
+            measures[stage.name].check(stage.gate, stage.name, stage.seq_len[-1][1])
+    return measures

@@ -32,7 +32,7 @@ def test_hashes_are_the_same_on_every_machine(tmp_path: Path) -> None:
     assert mixed(tmp_path).window(0).hash == HASH
 
 
-HASH = "f3062a5774e51544285ad466f0cd585adf94b1c31ec56a5cfdc03d2d09273e20"
+HASH = "575a505ecf7e29f0a55dc49cb302b30279cc3fcbba848148a6ac22849b4a56fa"
 
 
 @pytest.mark.usefixtures("_small")

@@ -1,15 +1,20 @@
 """What a plan may draw: conditions on documents, caps on passes, and what is refused before it starts."""
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from schemas.training import SourceSpec
 from tests.trainer.plan.corpora import Folder, library
-from tests.trainer.plan.plans import languages, lognormal, pieces, plan, stage, targets, windows
+from tests.trainer.plan.plans import languages, lognormal, pieces, plan, shrunk, stage, targets, windows
 from trainer.errors import TrainerError
 from trainer.plan.chain import Plan
+from trainer.plan.limits import Available
 
 
 def test_a_condition_chooses_documents(tmp_path: Path) -> None:
@@ -45,14 +50,14 @@ def test_a_condition_that_chooses_nothing_or_is_none_ends_with_an_error(tmp_path
     assert repr(where) in str(error.value)
 
 
-def test_what_can_t_be_counted_beforehand_gives_nothing_when_it_is_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("source", [SourceSpec(where="language = 'xx'"), SourceSpec(share=(0, 1e-9))])
+def test_that_a_large_source_gives_nothing_is_found_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: SourceSpec
 ) -> None:
     monkeypatch.setattr("trainer.plan.limits._COUNTED", 10)
-    folder, source = languages("language = 'xx'")
-    made = plan(tmp_path, stage(tokens=1_000), {"web": folder}, sources={"web": source})
-    with pytest.raises(TrainerError, match="gives nothing"):
-        made.window(0)
+    for length in ({"tokens": 1_000}, {"passes": 1}, {"passes": 0.5}):
+        with pytest.raises(TrainerError, match="gives nothing"):
+            plan(tmp_path, stage(**length), {"web": languages("")[0]}, sources={"web": source})
 
 
 def test_passes_over_what_a_condition_leaves_are_counted_however_large(
@@ -68,15 +73,15 @@ def test_passes_over_what_a_condition_leaves_are_counted_however_large(
 def test_passes_over_a_share_are_as_long_as_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And end when all is drawn, though that is more, or less."""
     monkeypatch.setattr("trainer.plan.limits._COUNTED", 10)
-    folder, _ = languages("")
+    folder = Folder([[5] * 2500] * 2)
     differences = []
     for part in range(5):
         source = SourceSpec(share=(part / 5, (part + 1) / 5))
         made = plan(tmp_path / str(part), stage(passes=2), {"web": folder}, sources={"web": source})
-        assert made.total_targets == pytest.approx(1600, abs=2)
-        differences.append(sum(window.counts.targets for window in windows(made)) - 1600)
+        assert made.total_targets == pytest.approx(8000, abs=2)
+        differences.append(sum(window.counts.targets for window in windows(made)) - 8000)
     assert sum(differences) == 0
-    assert 0 < max(map(abs, differences)) < 300
+    assert 0 < max(map(abs, differences)) < 600
 
 
 @pytest.mark.parametrize(("counted", "where"), [(2**18, ""), (2**18, "language = 'ko'"), (10, "")])
@@ -91,21 +96,78 @@ def test_a_stage_that_would_repeat_too_often_is_refused_before_it_starts(
     assert fits.total_targets == int(held * 2.5)
     wanted = int(held * 2.5) + 10
     with pytest.raises(
-        TrainerError, match=f"wants {wanted:,} targets of source 'web', which has {held:,}.* max_passes"
+        TrainerError,
+        match=f"wants {wanted:,} targets of source 'web', which has {held:,} .* at most {int(held * 2.5):,} tokens",
     ):
         plan(tmp_path, stage(max_passes=2.5, tokens=wanted), {"web": folder}, sources={"web": source})
 
 
-@pytest.mark.usefixtures("_small")
-def test_a_cap_that_is_met_on_the_way_ends_the_stage_with_an_error(
+def test_a_large_source_is_counted_only_as_far_as_a_stage_must_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.plan.limits._COUNTED", 10)
-    folder, source = languages("language = 'ko'")
-    made = plan(tmp_path, stage(tokens=4000, max_passes=2), {"web": folder}, sources={"web": source})
-    with pytest.raises(TrainerError, match=r"wants 4,000 targets of source 'web', which has 1,336 .* 2,672 in all"):
-        windows(made)
-    assert len(list(tmp_path.glob("*.json"))) > 1  # nothing of what stood is lost
+    folder = Folder([[5] * 1000] * 5, {"score": list(range(5000))})
+    shared, scored = SourceSpec(share=(0, 0.5)), SourceSpec(where="score % 2 = 0")
+    true = plan(tmp_path, stage(passes=0.5), {"web": folder}, sources={"web": shared}).compiler.held["web"].targets
+
+    def asked(source: SourceSpec, tokens: int) -> Available:
+        made = plan(tmp_path, stage(tokens=tokens, max_passes=1), {"web": folder}, sources={"web": source})
+        return made.compiler.held["web"]
+
+    assert asked(shared, 5000) == Available(10_000, least=6_000, most=14_001)
+    assert asked(shared, true) == Available.counted(true)  # nearly all that is expected
+    with pytest.raises(TrainerError, match=f"which has {true:,} .* at most {true:,} tokens"):
+        asked(shared, true + 1)
+    assert asked(scored, 2000) == Available(10_000, least=2_000, most=18_000)  # of one segment
+    assert asked(scored, 10_000) == Available.counted(10_000)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    web=st.lists(st.integers(2, 60), min_size=1, max_size=60),
+    code=st.lists(st.integers(2, 300), min_size=1, max_size=20),
+    max_passes=st.sampled_from([1, 2, 1.5, 2.3]),
+    mix=st.sampled_from(
+        [
+            {"web": 1},
+            {"web": 3, "code": 1},
+            [[0, {"web": 1, "code": 2}], [90, {"web": 1}]],
+            [[0, {"code": 1}], [50, {"web": 1}]],
+        ]
+    ),
+    window=st.sampled_from([64, 10_000]),
+    held_out=st.sampled_from([0.0, 0.3]),
+)
+def test_a_stage_gets_all_of_what_the_refusal_of_a_longer_one_offers(
+    tmp_path_factory: pytest.TempPathFactory,
+    web: list[int],
+    code: list[int],
+    max_passes: float,
+    mix: Any,
+    window: int,
+    held_out: float,
+) -> None:
+    folders = {"web": Folder([web]), "code": Folder([code], name="code")}
+
+    def made(tokens: int) -> Plan:
+        spec = stage(mix=mix, tokens=tokens, max_passes=max_passes)
+        return plan(tmp_path_factory.mktemp("plan"), spec, folders, held_out=held_out)
+
+    with shrunk(window, 40):
+        with pytest.raises(TrainerError, match=r"at most|gives nothing") as refused:
+            made(100_000)
+        if (offer := re.search("at most ([0-9,]+) tokens", str(refused.value))) is None:
+            return
+        tokens = int(offer[1].replace(",", ""))
+        with pytest.raises(TrainerError, match=f"at most {tokens:,} tokens"):
+            made(tokens + 1)
+        found = windows(longest := made(tokens))
+    seen = targets(found)
+    assert max(seen.values()) <= math.ceil(max_passes)
+    drawn = {name: cursor.targets for name, cursor in found[-1].cursors.items()}
+    assert tokens <= sum(seen.values()) == sum(drawn.values())
+    for name, held in longest.compiler.held.items():
+        assert drawn[name] <= held.targets * max_passes + max(web + code)
 
 
 @pytest.mark.usefixtures("_small")
