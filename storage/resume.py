@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from storage.errors import ChangedError, StorageError
-from storage.retry import FAILURES, Backoff
+from storage.retry import Backoff, failures
 from storage.stores import told
 
 _SKIP = 256 * 1024  # bytes ahead that are cheaper to read and forget than to ask for anew
@@ -22,7 +22,7 @@ class RangeStream(Protocol):
     """The store's tag of the file's version, empty where it has none."""
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, none at the end. Raises one of `retry.FAILURES` where the connection breaks."""
+        """Up to `size` bytes, none at the end. Raises one of `retry.failures` where the connection breaks."""
 
     def close(self) -> None:
         """Drops the connection."""
@@ -115,7 +115,7 @@ class ResumingReader(io.RawIOBase):
             while True:
                 try:
                     data = self._attempt(size)
-                except FAILURES as error:
+                except failures() as error:
                     self._drop()
                     tries.failed(error)
                 else:

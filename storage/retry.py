@@ -9,18 +9,12 @@ From the first second on, waits are told as warnings of this module's logger: "w
 """
 
 import errno
-import http.client
 import logging
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
-
-import aiohttp
-import botocore.exceptions
-import requests
-import urllib3
 
 from storage.errors import StatusError, StorageError, UnreachedError
 from storage.stores import server
@@ -37,42 +31,28 @@ STATUSES = frozenset({206, 403, 408, 429, 500, 502, 503, 504})
 """HTTP answers that may be another one later; 206 is an error where it holds another range than was asked for, or none
 of its bytes. 404 and 410 are final at once."""
 
-FAILURES = (
-    OSError,
-    http.client.HTTPException,
-    urllib3.exceptions.HTTPError,
-    aiohttp.ClientError,
-    botocore.exceptions.BotoCoreError,
-)
-"""Everything that the clients underneath raise for a request that went wrong, worth another try or not."""
-
-_NETWORK = (
-    TimeoutError,
-    ConnectionError,
-    requests.ConnectionError,
-    requests.Timeout,
-    http.client.IncompleteRead,
-    urllib3.exceptions.ProtocolError,
-    urllib3.exceptions.TimeoutError,
-    aiohttp.ClientError,
-    botocore.exceptions.ConnectionError,
-    botocore.exceptions.HTTPClientError,
-)
-_FINAL = (requests.exceptions.SSLError, FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError)
-_UNREACHED = (UnreachedError, botocore.exceptions.EndpointConnectionError)
 # s3fs turns SlowDown, ServiceUnavailable, InternalError and codes it does not know into these
 _ERRNOS = frozenset({errno.EBUSY, errno.EREMOTEIO, errno.EIO, errno.ETIMEDOUT, errno.ENETUNREACH, errno.EHOSTUNREACH})
 
 
+def failures() -> tuple[type[Exception], ...]:
+    """Everything that the clients underneath raise for a request that went wrong, worth another try or not."""
+    from storage import clients
+
+    return OSError, *clients.ERRORS
+
+
 def transient(error: BaseException) -> bool:
     """Whether the same request may succeed later."""
+    from storage import clients
+
     if isinstance(error, StatusError):
         return error.status in STATUSES
     if isinstance(error, UnreachedError):
         return True
-    if isinstance(error, (StorageError, *_FINAL)):
+    if isinstance(error, (StorageError, *clients.FINAL)):
         return False
-    if isinstance(error, _NETWORK):
+    if isinstance(error, clients.NETWORK):
         return True
     return isinstance(error, OSError) and error.errno in _ERRNOS
 
@@ -121,7 +101,7 @@ class Backoff:
         while True:
             try:
                 made = action()
-            except FAILURES as error:
+            except failures() as error:
                 tries.failed(error)
             else:
                 tries.heard()
@@ -149,7 +129,9 @@ class Tries:
             BaseException: `error` itself where it is final.
             StorageError: Attempts or time are used up.
         """
-        unreached = isinstance(error, _UNREACHED)
+        from storage import clients
+
+        unreached = isinstance(error, clients.UNREACHED)
         if not unreached:
             self.heard()
         if not transient(error):

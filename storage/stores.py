@@ -1,18 +1,12 @@
 """From a path to the store that holds it: local folders, or a file system of fsspec."""
 
 import datetime
-import http.client
 import os
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import aiohttp
-import botocore.exceptions
-import fsspec
-import urllib3
 
 from storage.errors import NO_SPACE, DeniedError, MissingError, PathError, StorageError, full_disk
 
@@ -23,12 +17,6 @@ OBJECT_STORES = frozenset({*S3, "gs", "gcs", "abfs", "abfss", "az", "memory"})
 TEMPORARY = ".tmp-"
 """How names of temporary files begin; `commit.sweep_temporary` removes what killed processes left of them."""
 _TAGS = ("ETag", "etag", "md5Hash", "checksum", "mtime", "LastModified", "last_modified", "created")
-_CLIENTS = (
-    aiohttp.ClientError,
-    botocore.exceptions.BotoCoreError,
-    http.client.HTTPException,
-    urllib3.exceptions.HTTPError,
-)  # what clients raise that is no OSError
 
 
 def protocol(path: str) -> str:
@@ -69,6 +57,8 @@ def remote(path: str) -> tuple[Any, str]:
         # the endpoint is part of the key by which fsspec caches clients; listings change under us
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         options = {"endpoint_url": endpoint, "use_listings_cache": False}
+    import fsspec  # slow, and local files need none of it
+
     try:
         return fsspec.core.url_to_fs(path, **options)
     except (ImportError, ValueError) as error:
@@ -88,15 +78,30 @@ def told(action: str, path: str) -> Iterator[None]:
     except PermissionError as error:
         raise DeniedError(f"cannot {action} {path!r}: not allowed ({error}); check its permissions or your "
                           "credentials") from error  # fmt: skip
-    except botocore.exceptions.NoCredentialsError as error:
-        raise DeniedError(f"cannot {action} {path!r}: no credentials; set AWS_ACCESS_KEY_ID and "
-                          "AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role") from error  # fmt: skip
-    except _CLIENTS as error:
-        raise StorageError(f"cannot {action} {path!r}: {error}; run the same command again later") from error
+    except _client_errors() as error:
+        raise _client_fault(action, path, error) from error
     except OSError as error:
         if error.errno in NO_SPACE:
             raise full_disk(error, path, 0) from error
         raise StorageError(f"cannot {action} {path!r}: {error}") from error
+
+
+def _client_errors() -> tuple[type[Exception], ...]:
+    """What an `except` asks for once something was raised: work on local files never loads the clients."""
+    from storage import clients
+
+    return clients.ERRORS
+
+
+def _client_fault(action: str, path: str, error: Exception) -> StorageError:
+    from storage import clients
+
+    if isinstance(error, clients.NO_CREDENTIALS):
+        return DeniedError(
+            f"cannot {action} {path!r}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, "
+            "or a role"
+        )
+    return StorageError(f"cannot {action} {path!r}: {error}; run the same command again later")
 
 
 def tag(found: dict[str, Any]) -> str:
