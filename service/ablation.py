@@ -140,9 +140,9 @@ class Outcome:
 
     def json(self) -> str:
         """One object; the held-out texts as counts."""
-        told = {key: value for key, value in asdict(self).items() if key != "held_out"}
+        figures = {key: value for key, value in asdict(self).items() if key != "held_out"}
         counts = {"given": self.held_out.given, "dropped": self.held_out.dropped, "texts": len(self.held_out.texts)}
-        return json.dumps({**told, "held_out": counts, "verdict": self.verdict}, ensure_ascii=False)
+        return json.dumps({**figures, "held_out": counts, "verdict": self.verdict}, ensure_ascii=False)
 
 
 def ablate(
@@ -218,16 +218,16 @@ def _check(recipe: str, spec: TrainingSpec, seeds: int) -> None:
 
 def _claim(path: Path, corpora: Mapping[str, Corpus]) -> None:
     """Whose output it is: the arms' shards by their hashes."""
-    told = {name: [shard.sha256 for shard in corpus.shards] for name, corpus in corpora.items()}
+    hashes = {name: [shard.sha256 for shard in corpus.shards] for name, corpus in corpora.items()}
     if path.exists():
         begun = json.loads(path.read_bytes())
-        for name, shards in told.items():
+        for name, shards in hashes.items():
             if begun.get(name) != shards:
                 raise ForeignError(
                     f"{str(path.parent)!r} was begun with other {name} data than {corpora[name].folder!r} holds now; "
                     "give that data, or another --output"
                 )
-    replace_atomic(str(path), json.dumps(told).encode())
+    replace_atomic(str(path), json.dumps(hashes).encode())
 
 
 def _bits_per_byte(folder: Path, held: Held) -> float:
@@ -242,7 +242,7 @@ def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
 
 def _passes(stages: Iterable[tuple[Any, Any]]) -> float:
     """The most of any stage's sources."""
-    return max(part.passes for _, told in stages for part in told.sources.values())
+    return max(part.passes for _, plan in stages for part in plan.sources.values())
 
 
 def _union(spec: TokenizerSpec, folders: Iterable[str], seed: int) -> Tokenizer:

@@ -75,8 +75,8 @@ def _missing(name: str, wanted: Collection[str], data: Mapping[str, str]) -> str
 
 
 def _reading(names: Iterable[str]) -> str:
-    told = ", ".join(f"NAME {name}" if name else "one without a name" for name in sorted(names))
-    return f"they read {told}" if told else "none reads any: what they learn is generated"
+    listed = ", ".join(f"NAME {name}" if name else "one without a name" for name in sorted(names))
+    return f"they read {listed}" if listed else "none reads any: what they learn is generated"
 
 
 def gather(

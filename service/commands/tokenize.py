@@ -41,13 +41,13 @@ def main(args: argparse.Namespace) -> int:
 
     console = Terminal(stderr=True)
 
-    def told(progress: Progress) -> None:
+    def show(progress: Progress) -> None:
         if progress.units:
             console.print(f"{progress.units} of {progress.of} files, {progress.tokens:,} tokens", soft_wrap=True)
 
     root = args.segments or str(cache_folder() / "segments")
     tokenizer = Tokenizer.load(args.tokenizer)
-    folder = tokenize(args.data, args.kind, tokenizer, root, workers=args.workers, progress=told)
+    folder = tokenize(args.data, args.kind, tokenizer, root, workers=args.workers, progress=show)
     segments = Segments.open(folder).manifest.segments
     tokens = sum(segment.tokens for segment in segments)
     size = sum(segment.text_bytes for segment in segments)

@@ -63,8 +63,8 @@ def main(args: argparse.Namespace) -> int:
     spec = TokenizerSpec(vocab_size=args.vocab_size, texts=args.texts)
     tokenizer = Tokenizer.from_json(bpe.train((text for _, text in rows), spec))
     tokenizer.save(args.output)
-    told = f"{args.output}/tokenizer.json  {tokenizer.largest_id + 1:,} ids, sha256 {tokenizer.sha256}"
-    console.print(Text(f"wrote   {plain(told)}"), soft_wrap=True)
+    line = f"{args.output}/tokenizer.json  {tokenizer.largest_id + 1:,} ids, sha256 {tokenizer.sha256}"
+    console.print(Text(f"wrote   {plain(line)}"), soft_wrap=True)
     return Exit.OK
 
 

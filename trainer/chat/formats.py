@@ -107,12 +107,12 @@ def _see_plain(value: Mapping[str, Any], keys: Sequence[str], where: str) -> Non
 
 def _reasoning(message: Mapping[str, Any], where: str) -> str:
     """What an assistant thinks before it answers; empty where it says nothing of it."""
-    told = {key: _text(message[key], f"{where}.{key}") for key in _REASONING if message.get(key)}
-    if told and message["role"] != "assistant":
-        raise TrainerError(f"{where}.{next(iter(told))}: reasoning is an assistant's, not of role {message['role']!r}")
-    if len(set(told.values())) > 1:
-        raise TrainerError(f"{where}: {' and '.join(told)} differ in {_short(told)}; give the reasoning once")
-    return next(iter(told.values()), "")
+    given = {key: _text(message[key], f"{where}.{key}") for key in _REASONING if message.get(key)}
+    if given and message["role"] != "assistant":
+        raise TrainerError(f"{where}.{next(iter(given))}: reasoning is an assistant's, not of role {message['role']!r}")
+    if len(set(given.values())) > 1:
+        raise TrainerError(f"{where}: {' and '.join(given)} differ in {_short(given)}; give the reasoning once")
+    return next(iter(given.values()), "")
 
 
 def _text(content: Any, where: str) -> str:

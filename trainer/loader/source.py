@@ -128,9 +128,9 @@ class PlanSource:
                 rows = Rows.of(window.rows)
                 for place, step in enumerate(window.steps.slice(begun).to_pylist(), begun):
                     if (index - every[0]) % every[1] == 0:
-                        told = {"window": number, "hash": window.hash, "steps": place + 1, "index": index + 1}
+                        behind = {"window": number, "hash": window.hash, "steps": place + 1, "index": index + 1}
                         mine = share(row_start=step["row_start"], n_rows=step["n_rows"], seq_len=step["seq_len"])
-                        make = partial(self._step, rows, mine, index, step["n_targets"], told, pin)
+                        make = partial(self._step, rows, mine, index, step["n_targets"], behind, pin)
                         yield Job(mine.bytes, make)
                     index += 1
                 if following is None:

@@ -118,7 +118,7 @@ def make(
     done = [sealed[unit] for unit in units if unit not in lost]
     state = Progress(len(units) - len(left), len(units), *_counts(done))
 
-    def told(done: int, documents: int, tokens: int) -> None:
+    def report(done: int, documents: int, tokens: int) -> None:
         nonlocal state
         state = replace(
             state, units=state.units + done, documents=state.documents + documents, tokens=state.tokens + tokens
@@ -126,10 +126,10 @@ def make(
         if progress:
             progress(state)
 
-    told(0, 0, 0)
+    report(0, 0, 0)
     # processes that began together start at different units, so that they share the work instead of doubling it
     turn = os.getpid() % max(len(left), 1)
-    seal_units(job, left[turn:] + left[:turn], tokenizer, workers, told)
+    seal_units(job, left[turn:] + left[:turn], tokenizer, workers, report)
     sealed |= _marks(files, origin, left)
     manifest = SegmentsManifest(
         key=key,

@@ -23,7 +23,7 @@ from trainer.segments.origin import Chunk, Origin
 from trainer.segments.seal import seal
 from trainer.tokenizer.tokenizer import Tokenizer
 
-Told = Callable[[int, int], None]
+Progressed = Callable[[int, int], None]
 """Gets documents and tokens as they are encoded; what it raises ends the work."""
 _UNIT_BYTES = 8 * 2**20
 """Of packed text, below which another process is not worth its start."""
@@ -50,18 +50,18 @@ class Stopped(Exception):  # noqa: N818 (it says what is the case)
     """The process that shares out the work wants it ended."""
 
 
-def seal_unit(job: Job, unit: int, tokenizer: Tokenizer, told: Told) -> None:
+def seal_unit(job: Job, unit: int, tokenizer: Tokenizer, progress: Progressed) -> None:
     """Brings a unit to its end, from where it stands: a stop costs the segment that was being made.
 
     Where another process is at the same unit, whoever seals a segment first makes it count, and both go on behind it.
     """
     name = job.origin.digests[unit]
     if unit in job.lost:
-        for number, mark in enumerate(_sealed(job, unit, tokenizer, 0, 0, told)):
+        for number, mark in enumerate(_sealed(job, unit, tokenizer, 0, 0, progress)):
             marks.replace(job.folder, name, number, mark)
     while not ((found := marks.standing(job.folder, name)) and found[-1].last):
         number = len(found)
-        for mark in _sealed(job, unit, tokenizer, number, sum(mark.rows for mark in found), told):
+        for mark in _sealed(job, unit, tokenizer, number, sum(mark.rows for mark in found), progress):
             if not marks.put(job.folder, name, number, mark):
                 break
             number += 1
@@ -69,22 +69,22 @@ def seal_unit(job: Job, unit: int, tokenizer: Tokenizer, told: Told) -> None:
             marks.put(job.folder, name, 0, Mark(segment=None, rows=0, last=True))
 
 
-def _sealed(job: Job, unit: int, tokenizer: Tokenizer, number: int, start: int, told: Told) -> Iterator[Mark]:
+def _sealed(job: Job, unit: int, tokenizer: Tokenizer, number: int, start: int, progress: Progressed) -> Iterator[Mark]:
     """Seals a unit's segments from `number` on, which begins with row `start`; each is to be marked."""
-    chunks = _told(job.origin.chunks(unit, tokenizer, start), told)
+    chunks = _counted(job.origin.chunks(unit, tokenizer, start), progress)
     for n, part in enumerate(cut(chunks, tokenizer.dtype, job.most_tokens, job.per_row), number):
         entry = seal(job.folder, marks.name(job.origin.digests[unit], n), part.documents)
         yield Mark(segment=entry, rows=part.rows, last=part.last)
 
 
-def _told(chunks: Iterator[Chunk], told: Told) -> Iterator[Chunk]:
+def _counted(chunks: Iterator[Chunk], progress: Progressed) -> Iterator[Chunk]:
     for chunk in chunks:
-        told(len(chunk.tokens), sum(len(tokens) for tokens in chunk.tokens))
+        progress(len(chunk.tokens), sum(len(tokens) for tokens in chunk.tokens))
         yield chunk
 
 
 def seal_units(
-    job: Job, units: list[int], tokenizer: Tokenizer, workers: int | None, told: Callable[[int, int, int], None]
+    job: Job, units: list[int], tokenizer: Tokenizer, workers: int | None, progress: Callable[[int, int, int], None]
 ) -> None:
     """Brings units to their end.
 
@@ -93,7 +93,7 @@ def seal_units(
         units: Their numbers.
         tokenizer: Encodes them.
         workers: Processes; None for as many as there are cores, units, and work worth it.
-        told: Gets units, documents and tokens as they are finished.
+        progress: Gets units, documents and tokens as they are finished.
 
     Raises:
         TrainerError: The data can't be; or a process died.
@@ -104,15 +104,15 @@ def seal_units(
         workers = min(cores, 1 + sum(job.origin.sizes[unit] for unit in units) // _UNIT_BYTES)
     workers = min(workers, len(units))
     if workers > 1:
-        _in_processes(job, units, tokenizer, workers, told)
+        _in_processes(job, units, tokenizer, workers, progress)
         return
     for unit in units:
-        seal_unit(job, unit, tokenizer, lambda documents, tokens: told(0, documents, tokens))
-        told(1, 0, 0)
+        seal_unit(job, unit, tokenizer, lambda documents, tokens: progress(0, documents, tokens))
+        progress(1, 0, 0)
 
 
 def _in_processes(
-    job: Job, units: list[int], tokenizer: Tokenizer, workers: int, told: Callable[[int, int, int], None]
+    job: Job, units: list[int], tokenizer: Tokenizer, workers: int, progress: Callable[[int, int, int], None]
 ) -> None:
     context = mp.get_context("spawn")
     queue, stop = context.SimpleQueue(), context.Event()
@@ -120,7 +120,7 @@ def _in_processes(
     arguments = (job, pickle.dumps(tokenizer), threads, queue, stop)
     pool = ProcessPoolExecutor(workers, context, _begin, arguments)
     try:
-        _await({pool.submit(_seal, unit) for unit in units}, queue, told)
+        _await({pool.submit(_seal, unit) for unit in units}, queue, progress)
     except BrokenProcessPool as error:
         raise TrainerError(
             f"a process that tokenized {job.origin.place!r} died, as when memory runs out; run the same again, "
@@ -131,14 +131,14 @@ def _in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _await(futures: "set[Future[None]]", queue: Any, told: Callable[[int, int, int], None]) -> None:
+def _await(futures: "set[Future[None]]", queue: Any, progress: Callable[[int, int, int], None]) -> None:
     while futures:
         done, futures = wait(futures, timeout=0.2, return_when=FIRST_COMPLETED)
         while not queue.empty():
-            told(0, *queue.get())
+            progress(0, *queue.get())
         for future in done:
             future.result()
-            told(1, 0, 0)
+            progress(1, 0, 0)
 
 
 class _Worker:

@@ -13,15 +13,15 @@ def is_read_as_it_is(tokenizer_json: bytes) -> bool:
     There it takes vocabulary, merges, added tokens and post-processor from the file, but builds normaliser and
     pre-tokeniser itself (transformers 5.23, models/qwen2/tokenization_qwen2.py), whatever class is named.
     """
-    told = json.loads(tokenizer_json)
-    model = told["model"]
+    parts = json.loads(tokenizer_json)
+    model = parts["model"]
     return (
         model["type"] == "BPE"
         and not any(model.get(key) for key in ("byte_fallback", "ignore_merges", "unk_token", "fuse_unk"))
         and not any(model.get(key) for key in ("continuing_subword_prefix", "end_of_word_suffix"))
-        and _kinds(told["normalizer"]) == ["NFC"]
-        and _kinds(told["pre_tokenizer"]) == [CUTS, "ByteLevel"]
-        and EOS in {token["content"] for token in told["added_tokens"]}  # which would be added otherwise
+        and _kinds(parts["normalizer"]) == ["NFC"]
+        and _kinds(parts["pre_tokenizer"]) == [CUTS, "ByteLevel"]
+        and EOS in {token["content"] for token in parts["added_tokens"]}  # which would be added otherwise
     )
 
 

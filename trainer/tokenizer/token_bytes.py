@@ -18,14 +18,14 @@ def token_bytes(tokenizer_json: bytes) -> NDArray[np.int64]:
     Args:
       tokenizer_json: a `tokenizer.json` whose decoder is byte-level or falls back to bytes.
     """
-    told = json.loads(tokenizer_json)
-    kinds = set(_types(told.get("decoder"))) | set(_types(told.get("pre_tokenizer")))
-    vocabulary = told["model"]["vocab"]
+    parts = json.loads(tokenizer_json)
+    kinds = set(_types(parts.get("decoder"))) | set(_types(parts.get("pre_tokenizer")))
+    vocabulary = parts["model"]["vocab"]
     pairs = (
         vocabulary.items() if isinstance(vocabulary, dict) else ((piece, n) for n, (piece, _) in enumerate(vocabulary))
     )
     sizes = {number: _size(piece, "ByteLevel" in kinds) for piece, number in pairs}
-    for added in told.get("added_tokens", ()):
+    for added in parts.get("added_tokens", ()):
         sizes[added["id"]] = 0 if added["special"] else len(added["content"].encode())
     table = np.zeros(max(sizes, default=-1) + 1, dtype=np.int64)
     table[list(sizes)] = list(sizes.values())

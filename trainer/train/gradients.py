@@ -43,9 +43,9 @@ class Gradients:
         """Forgets them; the views stay (setting them to None would cut them off)."""
         self.flat.zero_()
 
-    def sum(self, ranks: Ranks) -> None:
+    def all_reduce(self, ranks: Ranks) -> None:
         """Adds up over all ranks."""
-        ranks.sum(self.flat)
+        ranks.all_reduce(self.flat)
 
     def norm(self) -> Tensor:
         """Euclidean norm over all parameters, a float64 scalar on the device."""

@@ -82,16 +82,16 @@ class Identity:
           ForeignError: It holds another run, or files that no training left; names what differs, or the file.
           IntegrityError: run.json is damaged.
         """
-        told = _read(output)
-        if told is None and (found := [name for name in owned if (output / name).exists()]):
+        record = _read(output)
+        if record is None and (found := [name for name in owned if (output / name).exists()]):
             raise ForeignError(
                 f"{str(output)!r} holds {found[0]!r}, which no training left there; give another --output"
             )
-        if told is not None:
-            if not fresh and told["begun"]:
-                self._changes(told, output, 0)
+        if record is not None:
+            if not fresh and record["begun"]:
+                self._changes(record, output, 0)
                 return
-            if not fresh and told["decisive"] == self._decisive():
+            if not fresh and record["decisive"] == self._decisive():
                 return
             clear(output, owned)
         self._write(output, begun=False, segments={}, changes=())
@@ -111,11 +111,11 @@ class Identity:
           ForeignError: The run is finished, with other data.
         """
         found = {stage.name: given for stage in self.spec.stages[max(at, 0) :]}
-        told = _read(output)
-        if told is None or at < 0:
+        record = _read(output)
+        if record is None or at < 0:
             return found
         name = self.spec.stages[at].name
-        found[name] = told["segments"][name]
+        found[name] = record["segments"][name]
         if (output / SUCCESS).exists():
             for place, before, now in _differences(found[name], given, f"segments.{name}"):
                 raise _foreign(output, place, before, now)
@@ -135,36 +135,36 @@ class Identity:
         Raises:
           ForeignError: It is another run; names what differs.
         """
-        told = _read(output)
-        if told is None or not told["begun"]:
+        record = _read(output)
+        if record is None or not record["begun"]:
             self._write(output, begun=True, segments=segments, changes=())
             return []
-        new = self._changes(told, output, step + 1)
+        new = self._changes(record, output, step + 1)
         # what was changed at a step that is done again counts from the repetition on
-        before = [Change(**{**change, "step": min(change["step"], step + 1)}) for change in told["changes"]]
+        before = [Change(**{**change, "step": min(change["step"], step + 1)}) for change in record["changes"]]
         notes = [str(change) for change in new]
-        if others := [name for name, keys in segments.items() if keys != told["segments"][name]]:
+        if others := [name for name, keys in segments.items() if keys != record["segments"][name]]:
             for name in others:
                 if (output / PLANS / name).exists():
                     shutil.rmtree(output / PLANS / name)
             notes.append(f"the data is not what it was: what is given now counts from stage {others[0]!r} on")
-        if notes or before != [Change(**change) for change in told["changes"]]:
-            self._write(output, begun=True, segments={**told["segments"], **segments}, changes=(*before, *new))
+        if notes or before != [Change(**change) for change in record["changes"]]:
+            self._write(output, begun=True, segments={**record["segments"], **segments}, changes=(*before, *new))
         return notes
 
     def _decisive(self) -> dict[str, Any]:
         recipe = self.spec.model_dump(mode="json", by_alias=True, exclude={*_FREE, "stages"})
         stages = [stage.model_dump(mode="json", by_alias=True, exclude={"gate"}) for stage in self.spec.stages]
-        told = {"recipe": {**recipe, "stages": stages}, "start": self.start}
+        decisive = {"recipe": {**recipe, "stages": stages}, "start": self.start}
         if self.tokenizer:
-            told["tokenizer"] = self.tokenizer.sha256
-            told["tokenizer_config"] = hashlib.sha256(self.tokenizer.config).hexdigest()
-        return told
+            decisive["tokenizer"] = self.tokenizer.sha256
+            decisive["tokenizer_config"] = hashlib.sha256(self.tokenizer.config).hexdigest()
+        return decisive
 
-    def _changes(self, told: Mapping[str, Any], output: Path, step: int) -> list[Change]:
-        """Where this differs from what was told, all of which may."""
+    def _changes(self, record: Mapping[str, Any], output: Path, step: int) -> list[Change]:
+        """Where this differs from what stands in run.json; all of it may."""
         mine, finished = self._decisive(), (output / SUCCESS).exists()
-        found = list(_differences({key: told["decisive"].get(key) for key in mine}, mine))
+        found = list(_differences({key: record["decisive"].get(key) for key in mine}, mine))
         for place, before, now in found:
             if finished or not _MAY_CHANGE.fullmatch(place):
                 raise _foreign(output, place, before, now)
@@ -178,7 +178,7 @@ class Identity:
         segments: Mapping[str, Mapping[str, str]],
         changes: tuple[Change, ...],
     ) -> None:
-        told = {
+        record = {
             "name": self.recipe,
             "begun": begun,
             "gates": [stage.gate and stage.gate.model_dump(mode="json") for stage in self.spec.stages],
@@ -188,7 +188,7 @@ class Identity:
             "segments": segments,
             "changes": [dataclasses.asdict(change) for change in changes],
         }
-        replace_atomic(str(output / RUN), json.dumps(told, indent=1, ensure_ascii=False).encode())
+        replace_atomic(str(output / RUN), json.dumps(record, indent=1, ensure_ascii=False).encode())
 
 
 def see_tokenizer(output: Path, folder: Path) -> None:
@@ -202,12 +202,12 @@ def see_tokenizer(output: Path, folder: Path) -> None:
       IntegrityError: A file is missing, is another, or came later; or run.json is damaged.
       ForeignError: No training wrote run.json.
     """
-    told = _read(output)
-    if told is None or "tokenizer" not in told["decisive"] or not (told["begun"] or folder.exists()):
+    record = _read(output)
+    if record is None or "tokenizer" not in record["decisive"] or not (record["begun"] or folder.exists()):
         return
     named = {files.TOKENIZER: "tokenizer", files.CONFIG: "tokenizer_config", files.TEMPLATE: ""}
     for name, key in named.items():
-        path, wanted = folder / name, told["decisive"].get(key)
+        path, wanted = folder / name, record["decisive"].get(key)
         found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         if found == wanted:
             continue
@@ -241,15 +241,15 @@ def _read(output: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        told = json.loads(path.read_bytes())
+        record = json.loads(path.read_bytes())
     except ValueError as error:
         raise IntegrityError(
             f"{str(path)!r} is no JSON: {error}; it may be a damaged file of a run: put it back from a copy, or start "
             "anew with another --output, or here once the folder is removed by hand"
         ) from error
     kinds = {"begun": bool, "decisive": dict, "segments": dict, "changes": list}
-    if isinstance(told, dict) and all(isinstance(told.get(key), kind) for key, kind in kinds.items()):
-        return told
+    if isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
+        return record
     raise ForeignError(f"no training wrote {str(path)!r}: the folder is another command's; give another --output")
 
 

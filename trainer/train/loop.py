@@ -65,10 +65,10 @@ class Loop:
     started: int = field(init=False)
     _saved: int = field(init=False)
     """The step of the newest checkpoint."""
-    _saved_tokens: int = field(init=False)
+    _saved_targets: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self._saved, self._saved_tokens = self.training.progress.step, self.training.progress.tokens
+        self._saved, self._saved_targets = self.training.progress.step, self.training.progress.targets
         self.started = self._saved + 1
 
     def train(self, stage: Stage) -> bool:
@@ -99,7 +99,7 @@ class Loop:
         """One step; whether any rank was asked to stop."""
         training, at = self.training, self.training.progress
         parts, (total, count, targets, tokens, stopping, norm) = self._gradients(stage, step.batches)
-        at.step, at.tokens, at.stage_targets = at.step + 1, at.tokens + step.targets, at.stage_targets + step.targets
+        at.step, at.targets, at.stage_targets = at.step + 1, at.targets + step.targets, at.stage_targets + step.targets
         at.source = step.state
         if targets != step.targets:
             raise TrainingFailedError(
@@ -138,8 +138,8 @@ class Loop:
         parts = [self._accumulate(stage, batch) for batch in batches]
         asked = torch.full((1,), self.stop.asked, dtype=torch.float64, device=self.ranks.device)  # waits for nothing
         sums = torch.cat([torch.stack(parts).sum(0), asked])
-        gradients.sum(self.ranks)
-        self.ranks.sum(sums)
+        gradients.all_reduce(self.ranks)
+        self.ranks.all_reduce(sums)
         found: list[float] = torch.cat([sums, gradients.norm()[None]]).tolist()  # waits for the device
         return parts, found
 
@@ -155,7 +155,7 @@ class Loop:
     def _record(self, stage: Stage, step: Step, lr: float, loss: float, norm: float) -> None:
         at = self.training.progress
         known = loss if math.isfinite(loss) else None
-        row = Row(at.step, stage.name, at.tokens, step.seq_len, lr, known, self.started)
+        row = Row(at.step, stage.name, at.targets, step.seq_len, lr, known, self.started)
         if self.metrics:
             self.metrics.add(asdict(row))
         if self.board:
@@ -168,10 +168,10 @@ class Loop:
     @property
     def _due(self) -> bool:
         """Whether a checkpoint is due; it is put off while steps are not finite, since the weights may be why."""
-        tokens, every = self.training.progress.tokens, self.checkpoint_every
+        targets, every = self.training.progress.targets, self.checkpoint_every
         if not every or self.training.guards.not_finite:
             return False
-        return tokens // every > self._saved_tokens // every
+        return targets // every > self._saved_targets // every
 
     def _save(self, stage: Stage, wait: bool = False) -> None:
         """Begins a checkpoint, unless this step has one. A stage's last one, and one before a stop, must succeed."""
@@ -184,7 +184,7 @@ class Loop:
                 if self.metrics:
                     self.metrics.sync()
                 self.writer.save(at.step, tensors, training.state(), training.guards.proven(at.step))
-        self._saved, self._saved_tokens = at.step, at.tokens
+        self._saved, self._saved_targets = at.step, at.targets
         if self.writer and wait:
             self.writer.finish()
 
@@ -192,7 +192,7 @@ class Loop:
         """Ends the run where the same command can go on from: at weights that a later step found good."""
         step, clip = self.training.progress.step, self.training.spec.clip
         good = self.writer.fall_back(self.training.guards.proven(step)) if self.writer else None
-        last = self.ranks.share_object(good)
+        last = self.ranks.broadcast_object(good)
         where = f"goes on from the last good checkpoint, {last}" if last else "begins anew: no good checkpoint stands"
         raise TrainingFailedError(
             f"stage {stage.name!r}, step {step}: {what}; the same command {where}; if the data is sound, give it with "
@@ -205,7 +205,7 @@ class Loop:
         mine = [number for number, part in enumerate(parts) if not math.isfinite(float(part[0]))]
         rows = sorted(
             (rank + self.ranks.world * (row // stage.together)) * stage.together + row % stage.together
-            for rank, numbers in enumerate(self.ranks.gather(mine))
+            for rank, numbers in enumerate(self.ranks.all_gather(mine))
             for number in numbers
             for row in range(number * stage.micro_rows, (number + 1) * stage.micro_rows)
         )

@@ -79,7 +79,7 @@ def prepare(
     Raises:
       What `trainer.train.run.train` raises before the first step.
     """
-    start = ranks.share_object(stored(options.init, watcher.note) if options.init and ranks.first else None)
+    start = ranks.broadcast_object(stored(options.init, watcher.note) if options.init and ranks.first else None)
     spec = fitted(spec, start, options.anneal)
     materials.check(spec, data)
     given = given_tokenizer(options, start)
@@ -91,14 +91,14 @@ def prepare(
         output.mkdir(parents=True, exist_ok=True)
         stack.enter_context(Lock(str(output / "lock")))
         identity.take(output, (*_WORK, *_RESULT), options.fresh)
-    finished, found = ranks.share_object(_standing(output, watcher.note) if ranks.first else None)
+    finished, found = ranks.broadcast_object(_standing(output, watcher.note) if ranks.first else None)
     begins = not finished and found is None
     # before the data is tokenised, which may take days: a file may turn out to be damaged
     decoder = start.decoder(not options.anneal, torch.device("cpu")) if start and begins and ranks.first else None
     now = _tokenized(spec, data, output, given, options.segments, ranks, watcher.tokenized)
     identity = dataclasses.replace(identity, tokenizer=now.tokenizer)
     at = len(spec.stages) - 1 if finished else found.state["progress"]["stage"] if found else -1
-    keys = ranks.share_object(identity.segments(output, at, now.keys) if ranks.first else None)
+    keys = ranks.broadcast_object(identity.segments(output, at, now.keys) if ranks.first else None)
     if finished:
         return None
     if ranks.first and keys[spec.stages[-1].name] != now.keys:

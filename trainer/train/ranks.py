@@ -32,10 +32,15 @@ class Ranks:
         """Whether this is the rank that writes files and speaks."""
         return self.rank == 0
 
-    def sum(self, tensor: Tensor) -> None:
+    def all_reduce(self, tensor: Tensor) -> None:
         """Adds up over all ranks, in place; every rank gets the same bits."""
         if self.world > 1:
             dist.all_reduce(tensor)
+
+    def barrier(self) -> None:
+        """Waits until every rank is here."""
+        if self.world > 1:
+            dist.barrier()
 
     def max(self, values: Sequence[float]) -> list[float]:
         """The largest of each value over all ranks."""
@@ -46,12 +51,12 @@ class Ranks:
         found: list[float] = tensor.tolist()
         return found
 
-    def share(self, tensor: Tensor) -> None:
+    def broadcast(self, tensor: Tensor) -> None:
         """Gives all ranks what the first one has, in place."""
         if self.world > 1:
             dist.broadcast(tensor, 0)
 
-    def share_object(self, value: Any) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         """What the first rank has; the others' own value is ignored."""
         if self.world == 1:
             return value
@@ -70,7 +75,7 @@ class Ranks:
         dist.barrier(group)
         dist.destroy_process_group(group)
 
-    def gather(self, value: Any) -> list[Any]:
+    def all_gather(self, value: Any) -> list[Any]:
         """Every rank's value, in their order, on every rank."""
         if self.world == 1:
             return [value]

@@ -79,7 +79,7 @@ def _all_stages(run: Prepared, output: Path, ranks: Ranks, watcher: Watcher, sta
         keys = {name: made.keys for name, made in run.made.items()}
         for words in run.identity.claim(output, training.progress.step, keys):
             watcher.note(words)
-    ranks.share_object(None)  # no rank begins before the claim stands
+    ranks.barrier()  # no rank begins before the claim stands
     training.facts.targets |= {name: source.total_targets for name, source in sources.items()}
     stack.enter_context(threads_for(ranks.device, decoder.shape.parameters.total))
     loop = _loop(run, training, decoder, sum(training.facts.targets.values()), output, ranks, watcher, stack)
@@ -131,7 +131,7 @@ def _training(run: Prepared, decoder: Decoder, ranks: Ranks) -> Training:
     if run.optimizer and ranks.first:
         held = training.tensors()
         run.optimizer.load({name: held[name] for name in held if name.startswith("optimizer/")})
-    training.share(ranks)
+    training.broadcast(ranks)
     return training
 
 
@@ -172,7 +172,7 @@ def _summary(training: Training, decoder: Decoder) -> dict[str, Any]:
     return {
         "parameters": decoder.shape.parameters.total,
         "steps": training.progress.step,
-        "targets": training.progress.tokens,
+        "targets": training.progress.targets,
         "model": training.facts.model,
         "held_out": training.facts.held_out,
         "gates": training.facts.gates,

@@ -23,12 +23,12 @@ class Progress:
 
     step: int = 0
     """Steps done, of all stages."""
-    tokens: int = 0
-    """Targets so far, of all stages."""
+    targets: int = 0
+    """So far, of all stages."""
     stage: int = -1
     """Number of the stage under way; -1 before the first."""
     stage_targets: int = 0
-    """Targets so far of this stage."""
+    """So far, of this stage."""
     source: Mapping[str, Any] | None = None
     """What its source needs to go on; None at its start."""
 
@@ -123,12 +123,12 @@ class Training:
         self.reference = _frozen(self.model) if state["reference"] else None
         if ranks.first:
             checkpoint.load(self.tensors())
-        self.share(ranks)
+        self.broadcast(ranks)
 
-    def share(self, ranks: Ranks) -> None:
+    def broadcast(self, ranks: Ranks) -> None:
         """Gives every rank the first one's tensors; what its own held does not count."""
         for tensor in self.tensors().values():
-            ranks.share(tensor)
+            ranks.broadcast(tensor)
 
 
 def _frozen(model: nn.Module) -> nn.Module:

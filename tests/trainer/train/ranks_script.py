@@ -40,7 +40,7 @@ def train(
     except TrainingFailedError as error:
         failed = str(error)
     mine = {name: tensor.double().sum().item() for name, tensor in training.tensors().items()}
-    everyone = ranks.gather((mine, training.state(), failed))
+    everyone = ranks.all_gather((mine, training.state(), failed))
     if ranks.first:
         alike = all(one == everyone[0] for one in everyone)
         weights = {name: tensor.tolist() for name, tensor in training.tensors().items()}

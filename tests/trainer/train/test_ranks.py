@@ -131,10 +131,10 @@ def test_one_alone_needs_no_group() -> None:
     with joined("cpu") as ranks:
         assert (ranks.rank, ranks.world, ranks.first, ranks.device) == (0, 1, True, torch.device("cpu"))
         tensor = torch.ones(3)
-        ranks.sum(tensor)
-        ranks.share(tensor)
+        ranks.all_reduce(tensor)
+        ranks.broadcast(tensor)
         assert tensor.tolist() == [1, 1, 1]
-        assert (ranks.max([1.0, 2.0]), ranks.gather("a"), ranks.share_object("b")) == ([1.0, 2.0], ["a"], "b")
+        assert (ranks.max([1.0, 2.0]), ranks.all_gather("a"), ranks.broadcast_object("b")) == ([1.0, 2.0], ["a"], "b")
         assert not torch.distributed.is_initialized()
 
 

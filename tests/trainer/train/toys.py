@@ -109,11 +109,11 @@ def run(
     """Trains a toy from where `folder` stands, as the command does; stops where it is told to."""
     training = training or Training(model or Toy(), OptimizerSpec(name=optimizer))
     found = checkpoint.latest(folder / "checkpoints", note) if ranks.first else None
-    found = ranks.share_object(found)
+    found = ranks.broadcast_object(found)
     if found:
         training.restore(found, ranks)
     else:
-        training.share(ranks)
+        training.broadcast(ranks)
     done = training.progress.step
     with ExitStack() as stack:
         enter = stack.enter_context
