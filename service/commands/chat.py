@@ -15,7 +15,7 @@ from service.extras import needs_torch
 from service.notes import Notes
 from service.numbers import number, positive, share
 from service.terminal import plain
-from service.weights import add_weights, opened
+from service.weights import add_device, add_weights, opened
 from trainer.errors import PromptError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def add(commands: Any, name: str) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-tokens", type=positive, default=256, metavar="N")
     add_weights(parser)
+    add_device(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -67,7 +68,7 @@ def _talk(args: argparse.Namespace) -> None:
     from trainer.speak import Speaker  # torch is an extra
 
     speaker = Speaker(
-        opened(args),
+        opened(args, args.device),
         temperature=args.temperature,
         top_p=args.top_p,
         seed=args.seed,

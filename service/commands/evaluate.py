@@ -10,7 +10,7 @@ from service.exits import Exit
 from service.extras import needs_torch
 from service.numbers import natural, positive, share
 from service.terminal import plain_json
-from service.weights import add_weights, opened
+from service.weights import add_device, add_weights, opened
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def add(commands: Any, name: str) -> None:
         help="look for needles hidden in the texts, in prompts of so many tokens; may stand often",
     )
     add_weights(parser)
+    add_device(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -102,7 +103,7 @@ def main(args: argparse.Namespace) -> int:
     asked = questions(args.choices) if args.choices else []
     if args.choices and args.shots >= len(asked):
         raise TrainerError(f"--shots {args.shots} leaves nothing to ask of the {len(asked)} questions")
-    trained = opened(args)
+    trained = opened(args, args.device)
     _check_lengths(trained, args.needle)
     line: dict[str, Any] = {}
     if args.texts:

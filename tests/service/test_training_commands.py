@@ -14,6 +14,7 @@ from service.ablation import Held, Interval, Outcome
 from service.exits import Exit
 from tests.service.obeyed import Gristmill
 from tests.trainer.nano import Made
+from trainer.errors import TrainerError
 
 ROOT = Path(__file__).parents[2]
 
@@ -229,6 +230,31 @@ def test_without_torch(
     done = gristmill(name, *arguments[name])
     assert (done.code, done.out) == (Exit.MISSING, "")
     assert done.err == "gristmill: training needs torch, which is not installed; pip install 'gristmill[trainer]'\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "device"),
+    [
+        ("eval {} --sums 1", ""),
+        ("eval {} --sums 1 --device cpu", "cpu"),
+        ("chat {} --ask a", ""),
+        ("chat {} --ask a --device cuda:1", "cuda:1"),
+        ("export {} --output o", "cpu"),
+    ],
+)
+def test_where_a_model_computes(
+    gristmill: Gristmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, device: str
+) -> None:
+    """A GPU where there is one, as in training; exporting computes nothing."""
+    found: list[str] = []
+
+    def opened(path: Path, *, device: str, **options: object) -> None:
+        found.append(device)
+        raise TrainerError("opened")
+
+    monkeypatch.setattr("trainer.trained.open_trained", opened)
+    assert gristmill(*command.format(tmp_path).split()).err == "gristmill: opened\n"
+    assert found == [device]
 
 
 def test_the_command_and_its_help_need_no_torch() -> None:
