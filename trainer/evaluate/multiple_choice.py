@@ -99,7 +99,7 @@ class _Rows:
     """A question's ids with each choice."""
 
     beginning: Ids
-    """What the rows of all choices begin with, no token of a choice among it."""
+    """What the rows of all choices begin with, no token of a choice among it; one token at least."""
     endings: Sequence[Ids]
     """What follows, a choice each."""
     lengths: Sequence[int]
@@ -112,7 +112,7 @@ class _Rows:
     @property
     def spare(self) -> int:
         """How many tokens the rows may lose: all choices lose as much, and are read behind one at least."""
-        return max(0, len(self.beginning) - 1)
+        return len(self.beginning) - 1
 
 
 def _rows(question: Question, tokenizer: Tokenizer, before: str) -> _Rows:
@@ -121,7 +121,8 @@ def _rows(question: Question, tokenizer: Tokenizer, before: str) -> _Rows:
     wholes = [tokenizer.encode_prompt(f"{asked} {choice}") for choice in question.choices]
     lengths = [max(1, len(whole) - _alike(prompt, whole)) for whole in wholes]
     cut = max(0, min(len(whole) - length for whole, length in zip(wholes, lengths, strict=True)))
-    return _Rows(np.array(wholes[0][:cut], np.int64), [np.array(whole[cut:], np.int64) for whole in wholes], lengths)
+    beginning = wholes[0][:cut] or [tokenizer.eos_id]  # without a question, what stands before most documents
+    return _Rows(np.array(beginning, np.int64), [np.array(whole[cut:], np.int64) for whole in wholes], lengths)
 
 
 def _alike(one: Sequence[int], other: Sequence[int]) -> int:

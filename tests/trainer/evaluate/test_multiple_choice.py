@@ -73,6 +73,13 @@ def test_an_end_that_the_tokenizer_adds_is_neither_read_nor_scored(monkeypatch: 
     assert OWN.decode(read[1][0] + read[1][2]) == f"{CATS.question} mats\n\n{CATS.question} cats"
 
 
+def test_without_a_question_all_of_a_choice_is_scored() -> None:
+    """The first token too, or choices of one would win."""
+    question = Question("", ("cat sat", "mat"), 0)
+    assert ask(habit(OWN, cat=9.0, sat=9.0), OWN, [question], 64) == Score(1, 1, 1)
+    assert ask(habit(OWN, mat=9.0), OWN, [question], 64) == Score(1, 0, 0)
+
+
 def test_a_choice_the_context_can_not_hold_is_not_asked() -> None:
     """It would be scored by some of its tokens over all of its bytes, and win."""
     model = decoder(OWN, context=16)
