@@ -44,7 +44,12 @@ def require() -> None:
 
 
 def load_words(stage: Stage, *, each: bool) -> None:
-    """Loads the segmenter that a stage will ask for: what the child may use in memory is counted from there."""
+    """Loads the segmenter that a stage will ask for, and where every document's own language counts, FineWeb-2's numbers.
+
+    What the child may use in memory is counted from there.
+    """
+    if each:
+        fineweb2.labels()
     language = KOREAN if each else getattr(stage, "language", None)
     if isinstance(language, str):
         segmenter(language).load()

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from classifiers.language import Language
-from curation.documents import as_document
 from curation.extract import Extract
 from curation.extract_bench import pages
+from curation.from_page import as_document
 from curation.judge import glances
 from curation.steps import Step, gates
 from schemas.records import Document, Fault, Page

@@ -1,4 +1,4 @@
-"""Documents: of a page, and as Parquet, which a level hands to the next and shards are cut from."""
+"""Documents as Parquet, which a level hands to the next and shards are cut from."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from schemas.records import Document, Page
+from schemas.records import Document
 from storage.commit import Committed
 from storage.hashed import HashedFile
 from storage.paths import open_read
@@ -61,25 +61,6 @@ class TableWriter:
         with suppress(OSError):  # an open writer would write its footer when it is collected
             self._writer.close()
         self._file.__exit__(kind, error, at)  # which says plainly where there was no room
-
-
-def as_document(page: Page) -> Document:
-    """A page's columns as a document whose text is not known yet."""
-    return Document(
-        "",
-        page.id,
-        page.url,
-        page.path,
-        page.offset,
-        page.dump,
-        page.date,
-        language=page.language,
-        language_score=page.language_score,
-        language_script=page.language_script,
-        token_count=page.token_count,
-        digest=page.digest,
-        metadata=page.metadata,
-    )
 
 
 def to_row(doc: Document) -> dict[str, Any]:

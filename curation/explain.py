@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.child import Died
-from curation.documents import as_document
+from curation.from_page import as_document, plain_text
 from curation.inputs import InputsError, source_at
-from curation.judge import JudgeSpec, glances, load_stages, plain_text, run_stage
+from curation.judge import JudgeSpec, glances, load_stages, run_stage
 from curation.ledger import url_hash
 from curation.output import Output
 from curation.readers import page_at
@@ -129,7 +129,7 @@ def measure(row: dict[str, Any], manifest: Manifest, recipe: Recipe) -> list[Exp
     if page is None:
         raise InputsError(f"{entry.path!r} has no page at {row['offset']}: the input changed since the run")
     steps = tuple(step for step in recipe.steps if not isinstance(step.stage, Dedup))
-    spec = JudgeSpec(steps, recipe.sample, recipe.seed, True, manifest.files_used)
+    spec = JudgeSpec(steps, recipe.sampling, recipe.seed, True, manifest.files_used)
     with supervised(Explainer(spec)) as child:
         ((_, explained),) = child.map([page])
     if isinstance(explained, Died):

@@ -14,7 +14,7 @@ from trafilatura.settings import LRU_SIZE
 
 from curation import http
 from curation.cheap_text import cheap_text
-from curation.documents import as_document
+from curation.from_page import as_document
 from curation.http import Payload, payload
 from schemas import stage
 from schemas.records import Body, Document, Fault, Page

@@ -1,40 +1,19 @@
 """FineWeb-2's published numbers: what its rules take for each of 1,929 languages and scripts.
 
 Source: the configurations of github.com/huggingface/fineweb-2 (Penedo et al. 2025, arXiv 2506.20920), as figures in a
-table of our own, `data/fineweb2.parquet`, one row a label.
+table of our own (`curation.fineweb2_table`).
 """
 
 import difflib
 import functools
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-__all__ = ["ENGLISH", "SCHEMA", "LanguageThresholds", "UnknownLanguageError", "labels", "stage_defaults", "thresholds"]
+__all__ = ["ENGLISH", "LanguageThresholds", "UnknownLanguageError", "labels", "stage_defaults", "thresholds"]
 
 ENGLISH = "eng_Latn"
 TOP_N_GRAMS = (2, 3, 4)
 DUPLICATE_N_GRAMS = (5, 6, 7, 8, 9, 10)
-
-SCHEMA = pa.schema(
-    [
-        ("label", pa.string()),
-        ("min_score", pa.float64()),
-        ("max_duplicate_lines", pa.float64()),  # null: off
-        ("top_n_grams", pa.list_(pa.float64(), len(TOP_N_GRAMS))),
-        ("duplicate_n_grams", pa.list_(pa.float64(), len(DUPLICATE_N_GRAMS))),
-        ("min_terminal_lines", pa.float64()),  # null: off
-        ("max_newlines", pa.float64()),
-        ("min_mean_word_length", pa.float64()),
-        ("max_mean_word_length", pa.float64()),
-        ("min_alphabetic_words", pa.float64()),
-        ("stop_words", pa.list_(pa.string())),
-    ]
-)
-"""The table's columns, by the names that our rules give the numbers."""
 
 
 class UnknownLanguageError(ValueError):
@@ -119,9 +98,9 @@ def stage_defaults(label: str) -> dict[str, dict[str, Any]]:
 
 @functools.cache
 def _rows() -> dict[str, dict[str, Any]]:
-    data = files(__name__.rpartition(".")[0]).joinpath("data", "fineweb2.parquet").read_bytes()
-    rows = pq.read_table(pa.BufferReader(data), schema=SCHEMA).to_pylist()
-    return {row["label"]: row for row in rows}
+    from curation.fineweb2_table import rows  # with pyarrow, which a child that asks for no numbers does without
+
+    return {row["label"]: row for row in rows()}
 
 
 def _unknown(label: str) -> str:

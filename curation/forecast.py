@@ -108,7 +108,7 @@ def forecast(
     """
     levels = recipe.levels()
     steps = tuple(step for level in levels for step in level.steps)
-    spec = JudgeSpec(steps, recipe.sample, recipe.seed, True, files)
+    spec = JudgeSpec(steps, recipe.sampling, recipe.seed, True, files)
     chosen = [tasks[len(tasks) * i // spread] for i in range(spread)] if len(tasks) > spread else list(tasks)
     judged, span, seconds, memory = _measured(spec, chosen, max(pages // max(len(chosen), 1), 1))
     kept = [j for j in judged if isinstance(j, Judged) and j.kept]

@@ -5,20 +5,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from curation import by_language
 from curation.child_side import blamed
-from curation.documents import as_document
 from curation.edits.pii import Pii
-from curation.judged import READ_STAGE, Judged, NewTask, is_sampled, sample_hash
+from curation.from_page import as_document, plain_text
+from curation.judged import READ_STAGE, Judged, NewTask, Sampling, is_sampled, sample_hash
 from curation.steps import GateStep, Step, gates
-from schemas.recipe import Sample
-from schemas.records import Body, Document, Fault, Measurement, Page
+from schemas.records import Document, Fault, Measurement, Page
 from schemas.stage import Annotate, Dedup, Edit, Extract, Opened, Rewrite, Rule, Stage
 from storage.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class JudgeSpec:
     """What a child builds its `Judge` from. Picklable: stages before `setup`."""
 
     steps: tuple[Step, ...]
-    sample: Sample
+    sampling: Sampling
     seed: int
     has_text: bool
     """False where this level ends before `extract`: pages pass without their text."""
@@ -72,18 +73,18 @@ class Judge:
         needed = {name for step in spec.steps for name in step.stage.files()}
         self._steps = load_stages(spec.steps, {name: spec.files[name] for name in sorted(needed)})
         self._gates = gates(self._steps)
-        self._sample = spec.sample
+        self._sampling = spec.sampling
         self._seed = spec.seed
         self._has_text = spec.has_text
         self._extracts = any(isinstance(step.stage, Extract) for step in spec.steps)
         self._pii = next((s.stage for s in spec.steps if isinstance(s.stage, Pii)), None) or Pii()
-        self._lowest = _LowestHashes(spec.sample.dropped_per_reason)
+        self._lowest = _LowestHashes(spec.sampling.dropped_per_reason)
 
     def __call__(self, item: Page | Document | NewTask) -> Judged:
         if isinstance(item, NewTask):
-            self._lowest = _LowestHashes(self._sample.dropped_per_reason)
+            self._lowest = _LowestHashes(self._sampling.dropped_per_reason)
             return Judged(None)
-        sampled = is_sampled(self._sample.rate, self._seed, item.id)
+        sampled = is_sampled(self._sampling.rate, self._seed, item.id)
         if isinstance(item, Document):
             return self._walk(item, None, sampled)
         if item.fault is not None:
@@ -148,7 +149,7 @@ class Judge:
         """The text of a dropped document if it is among the lowest hashes of its reason, or if all are kept."""
         if not doc.text:
             return None
-        if self._sample.dropped_texts == "all" or self._lowest.admits((stage, reason), sample_hash(self._seed, doc.id)):
+        if self._sampling.all_texts or self._lowest.admits((stage, reason), sample_hash(self._seed, doc.id)):
             return self._pii.edit(doc).text
         return None
 
@@ -202,16 +203,6 @@ def glances(
         yield gate, seen, m
 
 
-def plain_text(page: Page) -> Document | Fault:
-    """A text page as a document, for recipes without an `extract` stage."""
-    if page.body_kind is not Body.TEXT:
-        return Fault("needs_extract")
-    try:
-        return replace(as_document(page), text=page.body.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return Fault("undecodable_bytes", error.start)
-
-
 class _LowestHashes:
     """Tells whether a hash is among the k lowest seen for its key: what a merged bottom-k sample may still need."""
 
@@ -250,7 +241,7 @@ class Signer:
     def __init__(self, step: Step) -> None:
         self._step = step
 
-    def __call__(self, doc: Document) -> tuple[NDArray[np.uint64], int]:
+    def __call__(self, doc: Document) -> "tuple[NDArray[np.uint64], int]":
         with blamed(self._step.name, self._step.stage):
             stage = self._step.stage_for(doc)
             assert isinstance(stage, Dedup), f"{self._step.name!r} is a {type(stage).__name__}"

@@ -49,6 +49,17 @@ class NewTask:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """What the child has to know of a recipe's `sample`: who is sampled, and which dropped texts are kept."""
+
+    rate: float
+    dropped_per_reason: int
+    """Texts kept of each reason."""
+    all_texts: bool
+    """All are kept, however many."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sealed:
     """What a child builds its function from, opened there only."""
 

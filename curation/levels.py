@@ -143,7 +143,8 @@ class Levels:
 
     def _sift(self, level: Level, depends: str, states: Sequence[TaskState]) -> None:
         sample, seed = self._recipe.sample, self._recipe.seed
-        judge = JudgeSpec(level.steps, sample, seed, level.has_text, self._files, library_versions(level.steps))
+        libraries = library_versions(level.steps)
+        judge = JudgeSpec(level.steps, self._recipe.sampling, seed, level.has_text, self._files, libraries)
         phase = Sift(
             join(self._runner.work, "sift", depends[:16]),
             Sealed.of(judge),

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from classifiers.language import Language
 from curation import by_language, fineweb2
 from curation.hashing import digest
+from curation.judged import Sampling
 from curation.registry import stages as known_stages
 from curation.steps import Level, Step, cut_levels, library_versions, misplaced
 from schemas.manifest import Manifest, StageEntry
@@ -45,6 +46,11 @@ class Recipe:
     def libraries(self) -> dict[str, str]:
         """Distribution -> installed version, of all whose output reaches hashed bytes."""
         return library_versions(self.steps)
+
+    @property
+    def sampling(self) -> Sampling:
+        """What a child has to know of `sample`."""
+        return Sampling(self.sample.rate, self.sample.dropped_per_reason, self.sample.dropped_texts == "all")
 
     def levels(self) -> tuple[Level, ...]:
         """The stages cut behind each dedup stage; the last level has none."""

@@ -10,17 +10,23 @@ import pytest
 
 from curation.edits.pii import Pii
 from curation.extract import Extract
-from curation.judge import Judge, JudgeSpec, SignSpec, plain_text, run_stage
-from curation.judged import Judged, NewTask, sample_hash
+from curation.from_page import plain_text
+from curation.judge import Judge, JudgeSpec, SignSpec, run_stage
+from curation.judged import Judged, NewTask, Sampling, sample_hash
 from curation.rules.gopher_quality import GopherQuality
 from curation.steps import Step
 from dedup.exact import UrlDedup
 from dedup.minhash import MinHash
-from schemas.recipe import Sample
 from schemas.records import Body, Document, Fault, Measurement, Page
 from schemas.stage import Annotate, Gate, Rewrite, Rule, Stage
 
-NEVER, ALWAYS = Sample(rate=0), Sample(rate=1)
+
+def sampling(rate: float, *, few: int = 300, all_texts: bool = False) -> Sampling:
+    """`few` texts are kept of each reason."""
+    return Sampling(rate, few, all_texts)
+
+
+NEVER, ALWAYS = sampling(0), sampling(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +95,7 @@ def page(text: str, page_id: str = "p", **more: object) -> Page:
     return Page(page_id, "http://a/", "a.jsonl", 5, body=text.encode(), **more)  # type: ignore[arg-type]
 
 
-def judge(*stages: Stage, sample: Sample = NEVER, has_text: bool = True) -> Judge:
+def judge(*stages: Stage, sample: Sampling = NEVER, has_text: bool = True) -> Judge:
     steps = tuple(Step(type(stage).__name__.lower(), stage) for stage in stages)
     return JudgeSpec(steps, sample, 0, has_text, {})()
 
@@ -129,7 +135,7 @@ def test_a_sampled_page_is_measured_to_the_end() -> None:
 
 
 def test_who_is_sampled_hangs_on_seed_and_id_alone() -> None:
-    half = JudgeSpec((), Sample(rate=0.5), 7, True, {})()
+    half = JudgeSpec((), sampling(0.5), 7, True, {})()
     ids = [f"page {i}" for i in range(400)]
     sampled = {name for name in ids if half(page("x", name)).sampled}
     assert sampled == {name for name in ids if sample_hash(7, name) < 2**63}
@@ -253,7 +259,7 @@ def test_documents_of_the_level_before() -> None:
 
 
 def test_dropped_texts_are_cleaned_and_few() -> None:
-    sample = Sample(rate=0, dropped_per_reason=3)
+    sample = sampling(0, few=3)
     ask = judge(GopherQuality(), sample=sample)
     ids = [f"page {i}" for i in range(60)]
     kept = {name for name in ids if ask(page("me@mine.org", name)).dropped_text}
@@ -267,7 +273,7 @@ def test_dropped_texts_are_cleaned_and_few() -> None:
 def test_dropped_texts_of_a_task_hang_on_no_other_task() -> None:
     """Its files are shared by runs that have not all of the same tasks."""
     first, second = ([page("ab", f"{task} {i}") for i in range(20)] for task in "xy")
-    sample = Sample(rate=0, dropped_per_reason=2)
+    sample = sampling(0, few=2)
     alone, after = judge(Length(), sample=sample), judge(Length(), sample=sample)
     for given in (NewTask(), *first, NewTask()):
         after(given)
@@ -275,15 +281,15 @@ def test_dropped_texts_of_a_task_hang_on_no_other_task() -> None:
 
 
 def test_all_dropped_texts_by_option() -> None:
-    ask = judge(Length(), sample=Sample(rate=0, dropped_per_reason=0, dropped_texts="all"))
+    ask = judge(Length(), sample=sampling(0, few=0, all_texts=True))
     assert [ask(page("ab", str(i))).dropped_text for i in range(5)] == ["ab"] * 5
-    none = judge(Length(), sample=Sample(rate=0, dropped_per_reason=0))
+    none = judge(Length(), sample=sampling(0, few=0))
     assert [none(page("ab", str(i))).dropped_text for i in range(5)] == [None] * 5
 
 
 def test_answers_depend_on_the_page_alone() -> None:
     pages = [page(text * 3, f"{i}") for i, text in enumerate(["a", "bb", "1", "", "abcdefgh", "me@mine.org "])]
-    ask = judge(Length(), Labels(), Pii(), sample=Sample(rate=0.5, dropped_texts="all"))
+    ask = judge(Length(), Labels(), Pii(), sample=sampling(0.5, all_texts=True))
     assert [ask(p) for p in pages] == [ask(p) for p in reversed(pages)][::-1]
 
 
