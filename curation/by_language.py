@@ -44,7 +44,7 @@ def require() -> None:
 
 
 def load_words(stage: Stage, *, each: bool) -> None:
-    """Loads the segmenter that a stage will ask for, and where every document's own language counts, FineWeb-2's numbers.
+    """Loads the segmenter that a stage will ask for, and FineWeb-2's numbers where each language has its own.
 
     What the child may use in memory is counted from there.
     """
