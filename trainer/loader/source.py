@@ -12,6 +12,7 @@ from trainer.errors import ForeignError
 from trainer.loader.assemble import Share, assemble
 from trainer.loader.prefetch import END_S, Job, Waits, ahead
 from trainer.loader.rows import Rows
+from trainer.plan.account import Account
 from trainer.plan.window import Window
 from trainer.segments.library import Library
 from trainer.threads import Threads
@@ -26,6 +27,9 @@ class Windows(Protocol):
 
     def window(self, number: int) -> Window:
         """Compiles it where it is not there."""
+
+    def account(self) -> Account:
+        """What has become of the data in the windows that stand."""
 
 
 class PlanSource:
@@ -66,6 +70,10 @@ class PlanSource:
     def total_targets(self) -> int:
         """Of the whole stage."""
         return self._plan.total_targets
+
+    def account(self) -> Account:
+        """What has become of the data, of a stage that has ended of all of it."""
+        return self._plan.account()
 
     @property
     def queue_depth(self) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 from schemas.training import SourceSpec, StageSpec
 from trainer.errors import ForeignError, TrainerError
+from trainer.plan.account import Account, account
 from trainer.plan.compile import Compiler
 from trainer.plan.limits import available, check_caps
 from trainer.plan.sources import SourceRuns
@@ -94,6 +96,12 @@ class Plan:
                     raise IndexError(f"stage {self.spec.stage.name!r} has {place} windows, none of number {number}")
                 self._keep(self._compiled(place, before))
             return self._windows[number]
+
+    def account(self) -> Account:
+        """What has become of the data in all windows that stand; reads their markers alone."""
+        markers = itertools.takewhile(lambda found: found is not None, map(self._marker, itertools.count()))
+        held = self.compiler.held
+        return account((found.counts for found in markers if found), {name: held[name].targets for name in held})
 
     def summary(self) -> PlanSummary:
         """Steps, passes and padding, for `--dry-run`; compiles the whole stage only where it is short.

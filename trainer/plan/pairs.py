@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from schemas.training import SourceSpec, StageSpec
 from trainer.compiled import kernel
 from trainer.errors import TrainerError
+from trainer.plan.account import Account, account
 from trainer.plan.condition import Condition
 from trainer.plan.limits import Available, check_caps
 from trainer.plan.ramps import goals, value_at
@@ -113,6 +114,10 @@ class PairPlan:
         if number:
             raise IndexError(f"stage {self._stage.name!r} of pairs is one window, there is none of number {number}")
         return self._window
+
+    def account(self) -> Account:
+        """What becomes of the pairs."""
+        return account([self._window.counts], self._held)
 
     def summary(self) -> PlanSummary:
         """Steps, documents (two a pair), padding and passes; no pair is read."""

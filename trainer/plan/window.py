@@ -163,17 +163,17 @@ def commit(window: Window, plan: str, folder: Path) -> Window:
 
 
 def read_marker(folder: Path, number: int) -> Marker | None:
-    """A window's marker; None where there is none that is sound."""
+    """A window's marker; None where there is none that is sound and of this version's fields."""
     try:
         body = json.loads(checksum.read(_marker(folder, number)))
-    except (MissingError, IntegrityError):
+        counts = body["counts"]
+        counts["sources"] = {name: SourceCounts(**found) for name, found in counts["sources"].items()}
+        body["counts"] = WindowCounts(**counts)
+        body["cursors"] = {name: Cursor(**found) for name, found in body["cursors"].items()}
+        body["rows"], body["steps"] = Committed(**body["rows"]), Committed(**body["steps"])
+        return Marker(**body)
+    except (MissingError, IntegrityError, TypeError, KeyError):
         return None
-    counts = body["counts"]
-    counts["sources"] = {name: SourceCounts(**found) for name, found in counts["sources"].items()}
-    body["counts"] = WindowCounts(**counts)
-    body["cursors"] = {name: Cursor(**found) for name, found in body["cursors"].items()}
-    body["rows"], body["steps"] = Committed(**body["rows"]), Committed(**body["steps"])
-    return Marker(**body)
 
 
 def load(folder: Path, number: int, marker: Marker) -> Window | None:

@@ -6,6 +6,7 @@ summary.json, report.html and _SUCCESS.
 
 import contextlib
 import copy
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,6 +96,7 @@ def _all_stages(run: Prepared, output: Path, ranks: Ranks, watcher: Watcher, sta
         loop.clock.queue_depth = lambda source=source: source.queue_depth
         if not loop.train(_part(stage, source, training, run.micro_rows[number])):
             return False
+        training.facts.data[stage.name] = dataclasses.asdict(source.account())
         gates.behind(_made(training, decoder, ranks), stage, training.facts)
     if ranks.first:
         replace_atomic(str(output / SUMMARY), json.dumps(_summary(training, decoder), indent=1).encode())
@@ -174,6 +176,7 @@ def _summary(training: Training, decoder: Decoder) -> dict[str, Any]:
         "steps": training.progress.step,
         "targets": training.progress.targets,
         "model": training.facts.model,
+        "data": training.facts.data,
         "held_out": training.facts.held_out,
         "gates": training.facts.gates,
         "decisions": training.guards.state()["decisions"],

@@ -45,6 +45,8 @@ class Facts:
     """On held-out documents, before the stage under way; None where there are none."""
     held_out: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Loss and bits per byte on held-out documents behind each stage."""
+    data: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What has become of each stage's data: its `Account`."""
     gates: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """What each gate saw."""
 

@@ -1,5 +1,6 @@
 """Chains of windows: the same bytes whoever compiles them, gone on with, damaged, and summarised."""
 
+import json
 import multiprocessing
 import threading
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 from schemas.training import SourceSpec
 from tests.trainer import sealed
 from tests.trainer.plan.plans import mixed, pieces, stage, targets, windows
+from trainer import checksum
 from trainer.errors import ForeignError, TrainerError
 from trainer.plan.chain import Plan
 from trainer.segments.library import Library
@@ -99,6 +101,16 @@ def test_a_damaged_window_is_compiled_again_to_the_same(tmp_path: Path, kind: st
 
 
 @pytest.mark.usefixtures("_small")
+def test_a_marker_of_other_fields_is_compiled_again(tmp_path: Path) -> None:
+    wanted = [window.hash for window in windows(mixed(tmp_path))]
+    marker = tmp_path / "00001.json"
+    body = json.loads(checksum.read(str(marker)))
+    body["cursors"]["web"]["field_of_another_version"] = 1
+    marker.write_bytes(checksum.append(json.dumps(body).encode()))
+    assert [window.hash for window in windows(mixed(tmp_path))] == wanted
+
+
+@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize("also", ["00001.json", "none"])
 def test_a_damaged_window_that_comes_out_another_is_an_error(tmp_path: Path, also: str) -> None:
     made = mixed(tmp_path)
@@ -135,6 +147,19 @@ def test_a_short_stage_is_summarised_exactly(tmp_path: Path) -> None:
     assert summary.split > 0
     assert summary.padding == tuple(window.counts.padding / window.counts.positions for window in found)
     assert summary.sources["web"].passes == found[-1].cursors["web"].targets / made.compiler.held["web"].targets
+
+
+@pytest.mark.usefixtures("_small")
+def test_what_became_of_a_long_stage_is_known_from_its_markers(tmp_path: Path) -> None:
+    """By a process that has compiled none of its windows."""
+    found = windows(mixed(tmp_path))
+    account = mixed(tmp_path).account()
+    for field in ("documents", "split", "targetless", "positions", "padding", "targets", "dropped"):
+        assert getattr(account, field) == sum(getattr(window.counts, field) for window in found), field
+    assert account.targets == sum(part.targets for part in account.sources.values())
+    assert account.documents == sum(part.documents for part in account.sources.values())
+    held = mixed(tmp_path).compiler.held
+    assert account.sources["web"].passes == found[-1].cursors["web"].targets / held["web"].targets
 
 
 @pytest.mark.usefixtures("_small")

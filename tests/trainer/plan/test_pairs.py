@@ -270,6 +270,11 @@ def test_a_summary_is_what_the_steps_come_to(library: Library, changes: dict[str
     found = by_source(drawn(steps))
     assert {name: part.targets for name, part in told.sources.items()} == {name: found[name] for name in told.sources}
     assert told.sources["a"].available == source(library, stage()).total_targets
+    account = made.account()
+    assert (account.documents, account.targets, account.dropped) == (told.documents, told.targets, 0)
+    assert {name: part.passes for name, part in account.sources.items()} == {
+        name: part.passes for name, part in told.sources.items()
+    }
 
 
 def test_batch_and_length_follow_their_ramps(library: Library) -> None:

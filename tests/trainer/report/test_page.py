@@ -69,6 +69,12 @@ def test_what_came_out(tiny: Made) -> None:
         f"first {len(first)} {first[-1]['tokens']:,} 16 → 24 {first[0]['loss']:.4f} {first[-1]['loss']:.4f} "
         f"{told['loss']:.4f} {told['bits_per_byte']:.4f}"
     ) in found.text
+    data = summary["data"]["first"]
+    assert data["targets"] == first[-1]["tokens"]
+    web, padding = data["sources"]["web"], data["padding"] / data["positions"]
+    assert (
+        f"first web {web['targets']:,} {web['documents']:,} {web['passes']:.3g} {data['split']:,} 0 {padding:.2%}"
+    ) in found.text
     assert re.search(r"open ?: all that is asked holds", found.text)
     assert found.tags.count("path") >= 4  # loss, rate, speed, waiting
     run = json.loads((tiny.output / "run.json").read_bytes())
