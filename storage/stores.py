@@ -78,7 +78,7 @@ def told(action: str, path: str) -> Iterator[None]:
     except PermissionError as error:
         raise DeniedError(f"cannot {action} {path!r}: not allowed ({error}); check its permissions or your "
                           "credentials") from error  # fmt: skip
-    except _client_errors() as error:
+    except _client_errors(path) as error:
         raise _client_fault(action, path, error) from error
     except OSError as error:
         if error.errno in NO_SPACE:
@@ -86,8 +86,10 @@ def told(action: str, path: str) -> Iterator[None]:
         raise StorageError(f"cannot {action} {path!r}: {error}") from error
 
 
-def _client_errors() -> tuple[type[Exception], ...]:
-    """What an `except` asks for once something was raised: work on local files never loads the clients."""
+def _client_errors(path: str) -> tuple[type[Exception], ...]:
+    """What the client of a path's store raises; nothing where it is local and has none."""
+    if is_local(path):
+        return ()
     from storage import clients
 
     return clients.ERRORS

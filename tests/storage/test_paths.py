@@ -2,6 +2,8 @@
 
 import gzip
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -320,3 +322,34 @@ def test_names_stay_in_their_folder_and_apart(one: str, other: str) -> None:
     assert name[0] not in ".-"
     assert len(name.encode()) <= 100
     assert (name == paths.safe_name(other)) == (one == other)
+
+
+LOCAL_WORK = """
+import sys
+from pathlib import Path
+from storage import commit, copies, paths
+from storage.errors import StorageError
+from storage.registry import Registry
+folder = sys.argv[1]
+commit.replace_atomic(f"{folder}/a", b"a")
+copies.place(f"{folder}/a", f"{folder}/b")
+paths.read_range(f"{folder}/b", 0, 1)
+Registry().resolve(f"{folder}/b", expected=commit.sha256_file(f"{folder}/a"))
+try:
+    commit.replace_atomic(f"{folder}/a/under/a/file", b"")
+except StorageError as error:
+    print(type(error.__cause__).__name__)
+print(*{"aiohttp", "botocore", "fsspec", "requests", "urllib3"} & set(sys.modules))
+"""
+
+
+def test_work_on_local_files_loads_no_client(tmp_path: Path) -> None:
+    """Not where it fails, either."""
+    found = subprocess.run(
+        [sys.executable, "-c", LOCAL_WORK, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=120,
+    )
+    assert found.stdout.decode().split("\n") == ["NotADirectoryError", "", ""]
