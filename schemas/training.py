@@ -222,9 +222,9 @@ class StageSpec(_Strict):
     mix: MixRamp
     """Shares of targets by source, normalised; a ramp of them is a mix schedule."""
     tokens: Amount | None = None
-    """Targets of the stage; or `passes` over its sources."""
-    passes: Positive | None = None
-    max_passes: Positive = 4.0
+    """Targets of the stage; or `epochs` over its sources."""
+    epochs: Positive | None = None
+    max_epochs: Positive = 4.0
     """How often a document may be repeated within the stage."""
     seq_len: Ramp = ((0, 1024),)
     """Input positions of a row."""
@@ -239,8 +239,8 @@ class StageSpec(_Strict):
 
     @model_validator(mode="after")
     def _one_length(self) -> "StageSpec":
-        if (self.tokens is None) == (self.passes is None):
-            raise ValueError(f"stage {self.name!r} wants either tokens or passes, not {self.tokens!r}, {self.passes!r}")
+        if (self.tokens is None) == (self.epochs is None):
+            raise ValueError(f"stage {self.name!r} wants either tokens or epochs, not {self.tokens!r}, {self.epochs!r}")
         return self
 
     @model_validator(mode="after")
@@ -258,17 +258,17 @@ class StageSpec(_Strict):
         return self
 
     @model_validator(mode="after")
-    def _passes_are_clear(self) -> "StageSpec":
-        if self.passes is None or self.loss.name == "dpo":
+    def _epochs_are_clear(self) -> "StageSpec":
+        if self.epochs is None or self.loss.name == "dpo":
             return self
-        if self.passes > self.max_passes:
+        if self.epochs > self.max_epochs:
             raise ValueError(
-                f"stage {self.name!r} wants passes {self.passes!r}, its max_passes is {self.max_passes!r}; raise it"
+                f"stage {self.name!r} wants epochs {self.epochs!r}, its max_epochs is {self.max_epochs!r}; raise it"
             )
         if len(self.mix) > 1 or len({weight for weight in self.mix[0][1].values() if weight > 0}) > 1:
             raise ValueError(
-                f"stage {self.name!r} wants passes {self.passes!r} of every source, which leaves its mix "
-                f"{self.mix!r} nothing to say; give equal weights, or tokens instead of passes"
+                f"stage {self.name!r} wants epochs {self.epochs!r} of every source, which leaves its mix "
+                f"{self.mix!r} nothing to say; give equal weights, or tokens instead of epochs"
             )
         return self
 
@@ -299,7 +299,7 @@ class TrainingSpec(_Strict):
     optimizer: OptimizerSpec = OptimizerSpec()
     guards: GuardSpec = GuardSpec()
     stages: tuple[StageSpec, ...]
-    micro_rows: Amount | None = None
+    micro_batch_size: Amount | None = None
     """Rows that go through the model at once on a rank; None: as many as the memory estimate allows, at most all."""
     precision: Literal["float32", "bf16"] = "bf16"
     """Of matrix products and activations; weights and optimizer state stay float32. On a CPU always float32."""

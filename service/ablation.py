@@ -121,7 +121,7 @@ class Outcome:
     held_out: Held
     losses: Mapping[str, tuple[float, ...]]
     """Arm -> bits per byte, a seed each."""
-    passes: Mapping[str, float]
+    epochs: Mapping[str, float]
     """Arm -> how often its documents were gone over."""
     difference: Interval
     """curated - raw, paired by seed."""
@@ -197,7 +197,7 @@ def ablate(
         targets=sum(stage.tokens or 0 for stage in spec.stages),
         held_out=held,
         losses={arm: tuple(found) for arm, found in losses.items()},
-        passes={arm: _passes(dry_run(spec, {name: folder}, own, segments)) for arm, folder in arms.items()},
+        epochs={arm: _epochs(dry_run(spec, {name: folder}, own, segments)) for arm, folder in arms.items()},
         difference=_paired(losses["curated"], losses["raw"]),
         null=_paired(losses["null"], losses["curated"]),
     )
@@ -213,7 +213,7 @@ def _check(recipe: str, spec: TrainingSpec, seeds: int) -> None:
     if spec.data_seed is not None:
         raise TrainerError(f"{recipe} sets data_seed {spec.data_seed!r}; its seeds order an ablation's data: set seed")
     if any(stage.tokens is None for stage in spec.stages):
-        raise TrainerError(f"{recipe} counts passes; arms are to see equally many targets: give its stages tokens")
+        raise TrainerError(f"{recipe} counts epochs; arms are to see equally many targets: give its stages tokens")
 
 
 def _claim(path: Path, corpora: Mapping[str, Corpus]) -> None:
@@ -240,9 +240,9 @@ def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     return Interval.of([a - b for a, b in zip(ours, theirs, strict=True)])
 
 
-def _passes(stages: Iterable[tuple[Any, Any]]) -> float:
+def _epochs(stages: Iterable[tuple[Any, Any]]) -> float:
     """The most of any stage's sources."""
-    return max(part.passes for _, plan in stages for part in plan.sources.values())
+    return max(part.epochs for _, plan in stages for part in plan.sources.values())
 
 
 def _union(spec: TokenizerSpec, folders: Iterable[str], seed: int) -> Tokenizer:

@@ -19,9 +19,9 @@ def show(stages: Sequence[tuple[str, PlanSummary]], console: Terminal) -> None:
     for name, told in stages:
         table.add_row(Text(plain(name)), *_cells(told))
     console.print(whole(table, *range(len(_HEADS))), crop=False)
-    console.print("\npasses over each source:")
+    console.print("\nepochs of each source:")
     for name, told in stages:
-        console.print(Text(f"  {plain(name)}: {_passes(told)}"), soft_wrap=True)
+        console.print(Text(f"  {plain(name)}: {_epochs(told)}"), soft_wrap=True)
     for name, told in stages:
         if told.targetless_steps:
             about = "" if told.exact else "~"
@@ -38,7 +38,7 @@ def _cells(told: PlanSummary) -> tuple[str, ...]:
     return (*(f"{about}{count:,}" for count in counts), f"{told.dropped:,}", padding)
 
 
-def _passes(told: PlanSummary) -> str:
+def _epochs(told: PlanSummary) -> str:
     return ", ".join(
-        f"{plain(source)} {'' if part.counted else '~'}{part.passes:.3g}" for source, part in told.sources.items()
+        f"{plain(source)} {'' if part.counted else '~'}{part.epochs:.3g}" for source, part in told.sources.items()
     )

@@ -63,7 +63,7 @@ class Step:
 class Source(Protocol):
     """A resumable source of batches: a compiled plan is one; later stages sample their own."""
 
-    def steps(self, state: Mapping[str, Any] | None, rank: int, world: int, micro_rows: int) -> Iterator[Step]:
+    def steps(self, state: Mapping[str, Any] | None, rank: int, world: int, micro_batch_size: int) -> Iterator[Step]:
         """The stage's steps behind `state` (None: from the start), this rank's rows of each."""
 
     @property

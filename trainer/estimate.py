@@ -13,7 +13,7 @@ from trainer.model.devices import PEAK_FLOPS
 from trainer.model.memory import Memory, estimate, in_words
 from trainer.model.room import Room
 from trainer.model.shape import Shape
-from trainer.train.micro_rows import fitting, longest_row, setting, together
+from trainer.train.micro_batch_size import fitting, longest_row, setting, together
 
 _GB = 10**9
 
@@ -85,7 +85,7 @@ class Estimate:
     stages: tuple[StageCost, ...]
     widest: str
     """The stage that takes most memory."""
-    micro_rows: int | None
+    micro_batch_size: int | None
     """Rows that go through a GPU at once in that stage; None: not even one fits."""
     memory: Memory
     """Of one GPU in that stage."""
@@ -134,7 +134,7 @@ class Estimate:
                 yield f"stage {stage.name}", f"as many targets as its sources hold, {each}; not counted below"
             else:
                 yield f"stage {stage.name}", f"{stage.targets:,} targets, {stage.flops:.3g} FLOPs"
-        fits = f"{self.micro_rows} rows at once" if self.micro_rows else "not even one row fits"
+        fits = f"{self.micro_batch_size} rows at once" if self.micro_batch_size else "not even one row fits"
         yield f"memory of a GPU ({self.widest})", f"{self.memory} of {in_words(machine.memory)}; {fits}"
         yield "memory of the host", f"{in_words(self.host)} pinned on the first machine, to write checkpoints from"
         yield from self._time()
@@ -174,7 +174,7 @@ def of_recipe(recipe: str, spec: TrainingSpec, machine: str = "", *, utilisation
     rows = spec.model.vocab_size or -(-spec.tokenizer.vocab_size // 64) * 64
     shape, node = Shape.of(spec.model, rows), MACHINES[name]
     needs = [(_memory(shape, spec, stage, node), stage.name) for stage in spec.stages]
-    (memory, micro_rows), widest = max(needs, key=lambda need: need[0][0].total)
+    (memory, micro_batch_size), widest = max(needs, key=lambda need: need[0][0].total)
     return Estimate(
         recipe=recipe,
         shape=shape,
@@ -182,7 +182,7 @@ def of_recipe(recipe: str, spec: TrainingSpec, machine: str = "", *, utilisation
         utilisation=utilisation,
         stages=tuple(_cost(shape, stage) for stage in spec.stages),
         widest=widest,
-        micro_rows=micro_rows,
+        micro_batch_size=micro_batch_size,
         memory=memory,
         host=max(need.host for (need, _), _ in needs),
     )

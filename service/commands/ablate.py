@@ -72,11 +72,11 @@ def main(args: argparse.Namespace) -> int:
         )
     console = Terminal()
     table = Table(box=None, pad_edge=False)
-    for head in ("arm", "bits per byte", "passes"):
+    for head in ("arm", "bits per byte", "epochs"):
         table.add_column(head, justify="left" if head == "arm" else "right")
     for arm, losses in found.losses.items():
         mean = sum(losses) / len(losses)
-        table.add_row(arm, f"{mean:.4f}", f"{found.passes.get(arm, found.passes['curated']):.2f}")
+        table.add_row(arm, f"{mean:.4f}", f"{found.epochs.get(arm, found.epochs['curated']):.2f}")
     console.print(table)
     for words, interval in (("curated - raw", found.difference), ("null - curated", found.null)):
         console.print(f"{words:<15} {interval.mean:+.4f}  95 % [{interval.low:+.4f}, {interval.high:+.4f}]")

@@ -29,7 +29,7 @@ llama3.1-nano, qwen2-nano, sft-dpo-nano, which end in seconds on a CPU) or FILE.
 EPILOG = """\
 examples:
   gristmill train llama3.1-nano --data out --output model
-  gristmill train gpt2-124m --data out --output model --dry-run       stages, steps, passes, padding; trains nothing
+  gristmill train gpt2-124m --data out --output model --dry-run       stages, steps, epochs, padding; trains nothing
   gristmill train gpt2-1.6b --estimate                                memory, FLOPs, hours, price; reads no data
   gristmill train llama3.1 --data general=web --data math=math --data code=code --data multilingual=ko --output model
   gristmill train sft-dpo --init model --data chats=chats.jsonl --data pairs=pairs.jsonl --output chat-model
@@ -79,7 +79,7 @@ def add(commands: Any, name: str) -> None:
         metavar="KEY=VALUE",
         help="a part of the recipe, such as model.layers=4, stages.core.tokens=10M, seed=1; may stand often",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print stages, steps, passes and padding; train nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print stages, steps, epochs and padding; train nothing")
     parser.add_argument("--estimate", action="store_true", help="print memory, FLOPs, hours, price; read no data")
     parser.add_argument("--fresh", action="store_true", help="delete this output first and start anew")
     parser.add_argument("--device", default="", metavar="NAME", help="cpu, cuda (default: cuda where there is one)")

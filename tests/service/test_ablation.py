@@ -98,8 +98,8 @@ def test_a_whole_ablation(arms: dict[str, str], tmp_path: Path) -> None:
     assert found.difference.high < 0  # noise teaches nothing of prose
     assert found.null.covers_zero
     assert found.verdict == f"curated is better by {-found.difference.mean:.4f} bits per byte"
-    assert set(found.passes) == {"curated", "raw"}
-    assert all(0 < passes < 1 for passes in found.passes.values())
+    assert set(found.epochs) == {"curated", "raw"}
+    assert all(0 < epochs < 1 for epochs in found.epochs.values())
     told = json.loads((output / "ablation.json").read_bytes())
     assert told["held_out"] == {"given": 8, "dropped": 0, "texts": 8}
     assert told["losses"] == {name: list(losses) for name, losses in found.losses.items()}
@@ -144,7 +144,7 @@ def test_stopped(arms: dict[str, str], tmp_path: Path) -> None:
 def test_verdicts() -> None:
     def verdict(difference: Interval, null: Interval) -> str:
         return Outcome(
-            recipe="r", targets=1, held_out=Held((), 1, 0), losses={}, passes={}, difference=difference, null=null
+            recipe="r", targets=1, held_out=Held((), 1, 0), losses={}, epochs={}, difference=difference, null=null
         ).verdict
 
     around = Interval(0.0, -0.1, 0.1)
@@ -156,12 +156,12 @@ def test_verdicts() -> None:
 
 def test_what_can_not_be_compared(arms: dict[str, str], tmp_path: Path) -> None:
     chat = {"kind": "chat", "generate": "arithmetic"}
-    by_passes = {**smallest().stages[0].model_dump(by_alias=True), "tokens": None, "passes": 1}
+    by_epochs = {**smallest().stages[0].model_dump(by_alias=True), "tokens": None, "epochs": 1}
     cases = [
         (smallest(), 4, "4 seeds make no interval worth having; take 5 or more"),
         (nano.spec(sources={"web": chat}), 5, r"smallest reads sources \['web'\]; ablations compare one source of"),
         (nano.spec(data_seed=3), 5, "smallest sets data_seed 3; its seeds order an ablation's data: set seed"),
-        (nano.spec(stages=[by_passes]), 5, "smallest counts passes; arms are to see equally many targets"),
+        (nano.spec(stages=[by_epochs]), 5, "smallest counts epochs; arms are to see equally many targets"),
     ]
     for one, seeds, words in cases:
         with pytest.raises(TrainerError, match=words):

@@ -48,13 +48,13 @@ def test_stopped_and_gone_on_with(
 def test_dry_run(gristmill: Gristmill, mine: str, tiny: Made, tmp_path: Path) -> None:
     done = gristmill("train", mine, "--data", tiny.data, "--dry-run", "--segments", tmp_path / "s")
     assert done.code == Exit.OK
-    head, first, second, _, _, *passes = (line.split() for line in done.out.splitlines())
+    head, first, second, _, _, *epochs = (line.split() for line in done.out.splitlines())
     assert head[:3] == ["stage", "steps", "targets"]
     assert [first[0], second[0]] == ["first", "second"]
     by_stage = [row["stage"] for row in tiny.rows]
     assert [int(first[1]), int(second[1])] == [by_stage.count("first"), by_stage.count("second")]
-    assert [line[:2] for line in passes] == [["first:", "web"], ["second:", "web"]]
-    assert all(0 < float(line[2]) < 1 for line in passes)
+    assert [line[:2] for line in epochs] == [["first:", "web"], ["second:", "web"]]
+    assert all(0 < float(line[2]) < 1 for line in epochs)
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
@@ -75,7 +75,7 @@ def test_dry_run_of_preferences(gristmill: Gristmill, nano_run: Callable[[str], 
     done = gristmill("train", "sft-dpo-nano", "--init", init, "--dry-run", "--segments", tiny.segments)
     rows = [line.split() for line in done.out.splitlines()]
     assert [row[0] for row in rows[:3]] == ["stage", "sft", "dpo"]
-    assert rows[1][3] == "2,000"  # two passes over 1,000 conversations
+    assert rows[1][3] == "2,000"  # two epochs over 1,000 conversations
     assert (rows[2][1], *rows[2][3:6]) == ("19", "600", "0", "0")  # 300 pairs, 16 a step
     assert int(rows[2][2].replace(",", "")) > 600
     assert rows[-2:] == [["sft:", "chats", "2"], ["dpo:", "pairs", "1"]]

@@ -47,7 +47,7 @@ def test_ablate(gristmill: Gristmill, tiny: Made, texts: Path, tmp_path: Path, m
             targets=10,
             held_out=Held(tuple(asked["texts"]), given=9, dropped=1),
             losses={"curated": (2.0, 2.5), "raw": (3.0, 3.0), "null": (2.0, 2.0)},
-            passes={"curated": 1.5, "raw": 0.25},
+            epochs={"curated": 1.5, "raw": 0.25},
             difference=Interval(-0.75, -1.0, -0.5),
             null=Interval(-0.25, -1.0, 0.5),
         )
@@ -60,7 +60,7 @@ def test_ablate(gristmill: Gristmill, tiny: Made, texts: Path, tmp_path: Path, m
     assert asked["arms"] == {"curated": "c", "raw": "r"}
     assert len(asked["texts"]) == 8
     assert [line.split() for line in done.out.splitlines()] == [
-        ["arm", "bits", "per", "byte", "passes"],
+        ["arm", "bits", "per", "byte", "epochs"],
         ["curated", "2.2500", "1.50"],
         ["raw", "3.0000", "0.25"],
         ["null", "2.0000", "1.50"],

@@ -41,7 +41,7 @@ def test_the_small_gpt2_has_124_million_parameters() -> None:
 def test_llama_takes_more_than_a_gpu_holds() -> None:
     found = of_recipe(*load("llama3.1", []))
     assert found.shape.parameters.total == 8_030_261_248
-    assert found.micro_rows is None
+    assert found.micro_batch_size is None
     lines = dict(found.lines())
     assert "not even one row fits" in lines[f"memory of a GPU ({found.widest})"]
 
@@ -55,7 +55,7 @@ def test_flops_follow_the_ramp_of_lengths() -> None:
 
 
 def test_a_reference_goes_forwards_too_and_passes_are_not_guessed() -> None:
-    stages = [{"tokens": 600, "seq_len": 64, "batch": 1024}, {"passes": 2, "seq_len": 64, "batch": 1024}]
+    stages = [{"tokens": 600, "seq_len": 64, "batch": 1024}, {"epochs": 2, "seq_len": 64, "batch": 1024}]
     stages.append({"tokens": 300, "seq_len": 64, "batch": 16, "loss": {"name": "dpo"}})
     found = of_recipe("mine", recipe(stages))
     each = found.shape.flops(64)
@@ -66,8 +66,8 @@ def test_a_reference_goes_forwards_too_and_passes_are_not_guessed() -> None:
 
 
 def test_passes_alone_have_no_time_before_the_data_is_read() -> None:
-    ramp = {"passes": 1, "seq_len": [[0, 64], [500, 128]], "batch": 1024}
-    found = of_recipe("mine", recipe([ramp, {"passes": 2, "seq_len": 64, "batch": 16, "loss": {"name": "dpo"}}]))
+    ramp = {"epochs": 1, "seq_len": [[0, 64], [500, 128]], "batch": 1024}
+    found = of_recipe("mine", recipe([ramp, {"epochs": 2, "seq_len": 64, "batch": 16, "loss": {"name": "dpo"}}]))
     short, long = (found.shape.flops(length) for length in (64, 128))
     assert [stage.flops_per_target for stage in found.stages] == [long, short * 4 // 3]
     lines = dict(found.lines())
@@ -82,13 +82,13 @@ def test_memory_is_that_of_the_widest_stage() -> None:
     stages = [{"tokens": 600, "seq_len": [[0, 64], [9, 256]], "batch": [[0, 8192], [100, 65536]]}]
     stages.append({"tokens": 600, "seq_len": 64, "batch": 64, "average": True})
     found = of_recipe("mine", recipe(stages, precision="float32", compile=False))
-    assert (found.widest, found.micro_rows) == ("s0", 65536 // 256 // 8)
+    assert (found.widest, found.micro_batch_size) == ("s0", 65536 // 256 // 8)
     setting = Setting(precision="float32", body="sdpa")
     assert found.memory == estimate(found.shape, setting, rows=32, seq_len=256)
     averaged = estimate(found.shape, Setting(precision="float32", average=True), rows=1, seq_len=64)
     assert found.host == averaged.host > found.memory.host  # the other stage's
     assert dict(found.lines())["memory of the host"].startswith(f"{in_words(found.host)} pinned")
-    assert of_recipe("mine", recipe(stages, micro_rows=3)).micro_rows == 3
+    assert of_recipe("mine", recipe(stages, micro_batch_size=3)).micro_batch_size == 3
 
 
 @pytest.mark.parametrize("name", MACHINES)

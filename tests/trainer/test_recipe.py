@@ -78,7 +78,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a_yes": ("stages.core.tokens=true", "r: stages.0.tokens = True: an amount is a number, such as 5000"),
     "a_no": ("stages.core.lr.warmup=no", "r: stages.0.lr.warmup = False: an amount is a number, "),
     "a_yes_in_a_ramp": ("stages.core.batch=[[0, yes]]", "r: stages.0.batch.0.1 = True: "),
-    "both_lengths": ("stages.core.passes=1", "r: stages.0: stage "),
+    "both_lengths": ("stages.core.epochs=1", "r: stages.0: stage "),
 }
 
 
@@ -95,9 +95,9 @@ def test_a_warmup_may_take_the_whole_stage() -> None:
         RecipeError, match=r"stage 'core' ends after 2,500,000 targets, in the midst of lr\.warmup, 2,500"
     ):
         change("r", SPEC, ["stages.core.lr.warmup=2500001"])
-    by_passes = ["tokens=null", "passes=1", "mix={web: 1}", "lr.warmup=3M"]
-    by_passes = [f"stages.core.{setting}" for setting in by_passes]
-    assert change("r", SPEC, by_passes).stages[0].lr.warmup == 3_000_000
+    by_epochs = ["tokens=null", "epochs=1", "mix={web: 1}", "lr.warmup=3M"]
+    by_epochs = [f"stages.core.{setting}" for setting in by_epochs]
+    assert change("r", SPEC, by_epochs).stages[0].lr.warmup == 3_000_000
 
 
 def test_own_files(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class Share:
     seq_len: int
     rank: int
     world: int
-    micro_rows: int
+    micro_batch_size: int
     """Of a batch: whole groups, so a multiple of `together`."""
     together: int = 1
     """Rows of a group that stays on one rank and in one batch; a step has whole ones."""
@@ -43,12 +43,12 @@ class Share:
     def micro_batches(self) -> int:
         """As many on every rank."""
         groups = -(-self.n_rows // (self.world * self.together))
-        return -(-groups * self.together // self.micro_rows)
+        return -(-groups * self.together // self.micro_batch_size)
 
     @property
     def bytes(self) -> int:
         """Of its batches."""
-        return self.micro_batches * self.micro_rows * self.seq_len * BYTES_PER_POSITION
+        return self.micro_batches * self.micro_batch_size * self.seq_len * BYTES_PER_POSITION
 
 
 def assemble(rows: Rows, library: Library, share: Share, *, pin: bool = False) -> tuple[Batch, ...]:
@@ -66,7 +66,7 @@ def assemble(rows: Rows, library: Library, share: Share, *, pin: bool = False) -
     """
     mine = share.rows
     pieces = rows.pieces(mine, share.seq_len)
-    shape = share.micro_batches * share.micro_rows, share.seq_len
+    shape = share.micro_batches * share.micro_batch_size, share.seq_len
     fields = [torch.empty(shape, dtype=dtype, pin_memory=pin) for dtype in _DTYPES]
     arrays = [field.numpy() for field in fields]
     used = np.zeros(shape[0], np.int64)
@@ -77,7 +77,7 @@ def assemble(rows: Rows, library: Library, share: Share, *, pin: bool = False) -
         if first < last:
             _read(library, pieces, slice(first, last), arrays)
     most = int(pieces.document.max(initial=-1)) + 1
-    micro_batches = zip(*(torch.split(field, share.micro_rows) for field in fields), strict=True)
+    micro_batches = zip(*(torch.split(field, share.micro_batch_size) for field in fields), strict=True)
     return tuple(
         Batch(tokens, targets, weights, documents, positions, most)
         for tokens, targets, weights, documents, positions in micro_batches

@@ -1,6 +1,6 @@
 """A plan's steps as a PyTorch `IterableDataset`, for whoever has a loop of their own.
 
-    dataset = StepDataset(PlanSource(plan, library), rank=rank, world=world, micro_rows=8)
+    dataset = StepDataset(PlanSource(plan, library), rank=rank, world=world, micro_batch_size=8)
     for step in DataLoader(dataset, batch_size=None, num_workers=2):
         for batch in step.batches: ...
         saved = step.state
@@ -30,12 +30,12 @@ class StepDataset(IterableDataset[Step]):
         source: Where the steps come from. Worker processes get copies: it must pickle where they are spawned.
         rank: Of the data-parallel group.
         world: Its ranks.
-        micro_rows: Rows of a micro-batch.
+        micro_batch_size: Rows of a micro-batch.
     """
 
-    def __init__(self, source: PlanSource, *, rank: int = 0, world: int = 1, micro_rows: int = 8) -> None:
+    def __init__(self, source: PlanSource, *, rank: int = 0, world: int = 1, micro_batch_size: int = 8) -> None:
         self._source = source
-        self._rank, self._world, self._micro_rows = rank, world, micro_rows
+        self._rank, self._world, self._micro_batch_size = rank, world, micro_batch_size
         self._loaded: Mapping[str, Any] | None = None
         self._given: Mapping[str, Any] | None = None
 
@@ -43,13 +43,13 @@ class StepDataset(IterableDataset[Step]):
         begun = self._given = self._loaded  # a worker's copy tells nobody how far it came
         worker = get_worker_info()
         if worker is None:
-            for step in self._source.steps(begun, self._rank, self._world, self._micro_rows):
+            for step in self._source.steps(begun, self._rank, self._world, self._micro_batch_size):
                 self._given = step.state
                 yield step
             return
         first = 0 if begun is None else int(begun["index"])
         every = first + worker.id, worker.num_workers
-        yield from self._source.steps(begun, self._rank, self._world, self._micro_rows, every=every)
+        yield from self._source.steps(begun, self._rank, self._world, self._micro_batch_size, every=every)
 
     def state_dict(self) -> dict[str, Any]:
         """The state behind the last step that this very object gave out, or what was loaded since.

@@ -40,7 +40,7 @@ ROUNDS = 5
 STAGE = {
     "name": "bench",
     "mix": {"web": 1},
-    "passes": 1,
+    "epochs": 1,
     "seq_len": SEQ_LEN,
     "batch": BATCH,
     "lr": {"from": 1},

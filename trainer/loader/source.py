@@ -85,7 +85,7 @@ class PlanSource:
         state: Mapping[str, Any] | None,
         rank: int,
         world: int,
-        micro_rows: int,
+        micro_batch_size: int,
         *,
         every: tuple[int, int] = (0, 1),
     ) -> Iterator[Step]:
@@ -95,7 +95,7 @@ class PlanSource:
             state: Of the last step that was trained on.
             rank: Of the data-parallel group.
             world: Its ranks.
-            micro_rows: Rows of a micro-batch; rounded down to what stays together, at least that.
+            micro_batch_size: Rows of a micro-batch; rounded down to what stays together, at least that.
             every: (k, n): only every n-th step, from the k-th on, for processes that share out the steps.
 
         Raises:
@@ -103,15 +103,15 @@ class PlanSource:
             IntegrityError: A segment is damaged.
             StorageError: A segment can't be read.
         """
-        if not 0 <= rank < world or micro_rows < 1:
+        if not 0 <= rank < world or micro_batch_size < 1:
             raise ValueError(
-                f"rank {rank!r} of {world!r}, micro_rows {micro_rows!r}: give 0 <= rank < world, 1 or more"
+                f"rank {rank!r} of {world!r}, micro_batch_size {micro_batch_size!r}: give 0 <= rank < world, 1 or more"
             )
         self.waits = Waits()
         here = get_worker_info() is None  # what a DataLoader's worker makes is copied on its way
         pin = here and torch.cuda.is_available() if self._pin is None else self._pin
-        whole = max(micro_rows - micro_rows % self._together, self._together)
-        share = partial(Share, rank=rank, world=world, micro_rows=whole, together=self._together)
+        whole = max(micro_batch_size - micro_batch_size % self._together, self._together)
+        share = partial(Share, rank=rank, world=world, micro_batch_size=whole, together=self._together)
         jobs = self._jobs(state, share, pin, every)
         try:
             yield from ahead(jobs, self._threads, self._max_bytes, self.waits)

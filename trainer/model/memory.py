@@ -104,7 +104,7 @@ def estimate(shape: Shape, setting: Setting, *, rows: int, seq_len: int) -> Memo
     )
 
 
-def largest_micro_rows(shape: Shape, setting: Setting, room: Room, *, seq_len: int, at_most: int) -> int:
+def largest_micro_batch_size(shape: Shape, setting: Setting, room: Room, *, seq_len: int, at_most: int) -> int:
     """Rows that go through the model at once: as many as the device holds, in equal shares of `at_most`.
 
     It depends on the device's whole memory, not on what happens to be free, so that a run that is gone on with sums up
@@ -162,7 +162,8 @@ def in_words(count: int) -> str:
 def _too_large(found: Memory, rows: int, seq_len: int, there_is: int, room: Room) -> TrainerError:
     return TrainerError(
         f"{rows!r} rows of {seq_len!r} positions need {found}, {room.where} has {in_words(there_is)} for it; set "
-        "micro_rows lower, checkpoint_activations=true, a shorter seq_len or a smaller model, or take a larger device"
+        "micro_batch_size lower, checkpoint_activations=true, a shorter seq_len or a smaller model, or take a larger "
+        "device"
     )
 
 

@@ -13,7 +13,7 @@ class SourceAccount:
     documents: int
     """Drawn, each time anew."""
     targets: int
-    passes: float
+    epochs: float
     """Targets drawn over those of one pass, which are expected where it was not needed to count them."""
 
 
@@ -43,8 +43,8 @@ def account(windows: Iterable[WindowCounts], available: Mapping[str, int]) -> Ac
     def of(name: str) -> SourceAccount:
         parts = [each.sources[name] for each in found if name in each.sources]
         targets = sum(part.targets for part in parts)
-        passes = targets / max(available[name], 1)
-        return SourceAccount(documents=sum(part.documents for part in parts), targets=targets, passes=passes)
+        epochs = targets / max(available[name], 1)
+        return SourceAccount(documents=sum(part.documents for part in parts), targets=targets, epochs=epochs)
 
     return Account(
         documents=sum(each.documents for each in found),

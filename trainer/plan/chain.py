@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def total_targets(self) -> int:
-        """Of the stage: its `tokens`; for passes as many as there are, or are expected where that was not counted."""
+        """Of the stage: its `tokens`; of epochs as many as there are, or are expected where that was not counted."""
         return self.compiler.total()
 
     def window(self, number: int) -> Window:
@@ -104,7 +104,7 @@ class Plan:
         return account((found.counts for found in markers if found), {name: held[name].targets for name in held})
 
     def summary(self) -> PlanSummary:
-        """Steps, passes and padding, for `--dry-run`; compiles the whole stage only where it is short.
+        """Steps, epochs and padding, for `--dry-run`; compiles the whole stage only where it is short.
 
         Raises:
             What `window` raises.

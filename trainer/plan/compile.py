@@ -73,14 +73,14 @@ class Compiler:
         return {name: weight for name, weight in value_at(self.spec.stage.mix, at).items() if weight > 0}
 
     def total(self) -> int:
-        """Targets of the stage; for passes as many as are expected where they were not counted."""
+        """Targets of the stage; for epochs as many as are expected where they were not counted."""
         stage = self.spec.stage
-        return stage.tokens or round(sum(held.targets for held in self.held.values()) * (stage.passes or 0))
+        return stage.tokens or round(sum(held.targets for held in self.held.values()) * (stage.epochs or 0))
 
     def most(self) -> int:
-        """The same, or for passes as many as there can be."""
+        """The same, or for epochs as many as there can be."""
         stage = self.spec.stage
-        return stage.tokens or round(sum(held.most for held in self.held.values()) * (stage.passes or 0))
+        return stage.tokens or round(sum(held.most for held in self.held.values()) * (stage.epochs or 0))
 
     def _draw(self, drawers: Mapping[str, Drawer]) -> Extent:
         stage = self.spec.stage
@@ -108,7 +108,7 @@ class Compiler:
             drawn = sum(drawer.targets for drawer in drawers.values())
             raise TrainerError(
                 f"stage {self.spec.stage.name!r} has drawn all of {', '.join(map(repr, drawers))}: {drawn:,} targets, "
-                "fewer than their shares were expected to hold; give it fewer tokens, or raise max_passes"
+                "fewer than their shares were expected to hold; give it fewer tokens, or raise max_epochs"
             )
         return found
 

@@ -84,7 +84,7 @@ class Drawer:
 
     @property
     def finished(self) -> bool:
-        """Whether it has enough, or all passes were seen to be through."""
+        """Whether it has enough, or all epochs were seen to be through."""
         return self.targets >= self._budget.targets or self._turn >= self._budget.turns
 
     def fill(self, limit: float) -> None:

@@ -45,7 +45,7 @@ def available(stage: StageSpec, runs: Mapping[str, SourceRuns]) -> dict[str, Ava
     """Counts a stage's sources as far as it must know them.
 
     Passes over what a condition leaves, and broken ones, are counted, however large: learning rates and the end depend
-    on it, and a pass reads what counting does. Of a stage of so many targets it is enough to know that its passes hold
+    on it, and a pass reads what counting does. Of a stage of so many targets it is enough to know that its epochs hold
     them: a share by hash need not be counted for that unless it wants nearly all, of other sources a part is.
 
     Args:
@@ -68,36 +68,36 @@ def check_caps(stage: StageSpec, held: Mapping[str, Available]) -> None:
         return
     for name, wanted in goals(stage.mix, stage.tokens).items():
         if name in held and not _fits(stage, held[name], wanted):
-            cap = math.floor(held[name].least * stage.max_passes + _ROUNDING)
+            cap = math.floor(held[name].least * stage.max_epochs + _ROUNDING)
             raise TrainerError(
                 f"stage {stage.name!r} wants {wanted:,.0f} targets of source {name!r}, which has {held[name].least:,} "
-                f"and may be passed over {stage.max_passes:g} times: {cap:,} in all; give the stage at most "
-                f"{_most_tokens(stage, held):,} tokens, the source less of the mix or more data, or raise max_passes"
+                f"and may be gone over {stage.max_epochs:g} times: {cap:,} in all; give the stage at most "
+                f"{_most_tokens(stage, held):,} tokens, the source less of the mix or more data, or raise max_epochs"
             )
 
 
 def budgets(stage: StageSpec, held: Mapping[str, Available]) -> dict[str, Budget]:
-    """What a stage takes of each source; of whole passes all."""
+    """What a stage takes of each source; of whole epochs all."""
     if stage.tokens is not None:
         wanted = goals(stage.mix, stage.tokens)
-        return {name: _budget(found, wanted[name], stage.max_passes) for name, found in held.items()}
-    passes = stage.passes or 0
-    if passes == int(passes):
-        return {name: Budget(int(passes)) for name in held}
-    return {name: _budget(found, max(1, round(found.targets * passes)), passes) for name, found in held.items()}
+        return {name: _budget(found, wanted[name], stage.max_epochs) for name, found in held.items()}
+    epochs = stage.epochs or 0
+    if epochs == int(epochs):
+        return {name: Budget(int(epochs)) for name in held}
+    return {name: _budget(found, max(1, round(found.targets * epochs)), epochs) for name, found in held.items()}
 
 
-def _budget(held: Available, wanted: float, passes: float) -> Budget:
-    turns = math.ceil(passes)
+def _budget(held: Available, wanted: float, epochs: float) -> Budget:
+    turns = math.ceil(epochs)
     return Budget(turns, wanted, turns * held.least - wanted)
 
 
 def _enough(stage: StageSpec, runs: SourceRuns) -> int | None:
     """Targets of a pass of which a stage must be sure; None where it must know how many there are."""
     if stage.tokens is not None:
-        return max(1, math.ceil((goals(stage.mix, stage.tokens)[runs.name] - _ROUNDING) / stage.max_passes))
-    assert stage.passes is not None
-    return 1 if runs.where is None and stage.passes == int(stage.passes) else None
+        return max(1, math.ceil((goals(stage.mix, stage.tokens)[runs.name] - _ROUNDING) / stage.max_epochs))
+    assert stage.epochs is not None
+    return 1 if runs.where is None and stage.epochs == int(stage.epochs) else None
 
 
 def _available(runs: SourceRuns, enough: int | None) -> Available:
@@ -117,7 +117,7 @@ def _available(runs: SourceRuns, enough: int | None) -> Available:
 
 
 def _fits(stage: StageSpec, held: Available, wanted: float) -> bool:
-    return wanted <= held.least * stage.max_passes + _ROUNDING
+    return wanted <= held.least * stage.max_epochs + _ROUNDING
 
 
 def _most_tokens(stage: StageSpec, held: Mapping[str, Available]) -> int:

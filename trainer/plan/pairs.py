@@ -77,7 +77,7 @@ class PairPlan:
 
     Raises:
       TrainerError: A source that is none of preferences or has no pairs, a pair longer than a row, or more targets
-        wanted than `max_passes` allow.
+        wanted than `max_epochs` allow.
       IntegrityError: A segment is damaged.
     """
 
@@ -120,7 +120,7 @@ class PairPlan:
         return account([self._window.counts], self._held)
 
     def summary(self) -> PlanSummary:
-        """Steps, documents (two a pair), padding and passes; no pair is read."""
+        """Steps, documents (two a pair), padding and epochs; no pair is read."""
         counts = self._window.counts
         return PlanSummary(
             stage=self._stage.name,
@@ -187,8 +187,8 @@ def _drawn(stage: StageSpec, seed: int, found: Mapping[str, _Pairs]) -> _Pairs:
         most = _most(stage, pairs)
         if not most:
             raise TrainerError(
-                f"stage {stage.name!r}: {stage.passes:g} passes over the {len(pairs):,} pairs of source {name!r} are "
-                "none; raise passes, or take the source out of the mix"
+                f"stage {stage.name!r}: {stage.epochs:g} epochs over the {len(pairs):,} pairs of source {name!r} are "
+                "none; raise epochs, or take the source out of the mix"
             )
         turns = range(most // len(pairs) + 1)
         which = np.concatenate([order(len(pairs), seed, stage.name, name, turn) for turn in turns])[:most]
@@ -204,9 +204,9 @@ def _drawn(stage: StageSpec, seed: int, found: Mapping[str, _Pairs]) -> _Pairs:
 def _most(stage: StageSpec, pairs: _Pairs) -> int:
     """Pairs of a source that the stage may come to."""
     if stage.tokens is None:
-        return round(len(pairs) * (stage.passes or 0))
-    needed = stage.tokens // max(1, int(pairs.targets.sum())) + 1  # passes, were there no other source
-    return len(pairs) * min(math.ceil(stage.max_passes), needed)
+        return round(len(pairs) * (stage.epochs or 0))
+    needed = stage.tokens // max(1, int(pairs.targets.sum())) + 1  # epochs, were there no other source
+    return len(pairs) * min(math.ceil(stage.max_epochs), needed)
 
 
 def _due(mix: Sequence[tuple[int, Mapping[str, float]]], name: str, before: Ints) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Times a stage of preference pairs: `python -m trainer.plan.pairs_bench [PAIRS]`.
 
-A million pairs (if not given) of 16 to 48 tokens a document in one segment, two passes, 64 pairs a step, rows of 512. A
+A million pairs (if not given) of 16 to 48 tokens a document in one segment, two epochs, 64 pairs a step, rows of 512. A
 consumer then takes 100 steps of 50 ms each of local segments, and of the same behind a server in another process, 1 %
 of whose requests are answered 2 s late. Prints one JSON line: seconds to plan the stage and sum it up, and the longest
 and the mean wait for a step behind the first ten, in milliseconds.
@@ -28,7 +28,7 @@ from trainer.segments.seal import Documents, seal
 
 PAIRS = 1_000_000
 STEPS, STEP_S, FIRST = 100, 0.05, 10
-STAGE = {"name": "dpo", "mix": {"a": 1}, "passes": 2, "seq_len": 512, "batch": 64, "lr": {"from": 1e-3}}
+STAGE = {"name": "dpo", "mix": {"a": 1}, "epochs": 2, "seq_len": 512, "batch": 64, "lr": {"from": 1e-3}}
 
 
 def prepare(folder: Path, pairs: int) -> None:

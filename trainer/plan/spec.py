@@ -13,7 +13,7 @@ from trainer.segments.library import Library
 
 _VERSION = 2
 """Raised whenever the same recipe and segments would give other rows."""
-_STAGE = {"name", "mix", "tokens", "passes", "max_passes", "seq_len", "batch"}
+_STAGE = {"name", "mix", "tokens", "epochs", "max_epochs", "seq_len", "batch"}
 _SOURCE = {"kind", "where", "share"}
 
 

@@ -1,4 +1,4 @@
-"""What a plan comes to: steps, passes over each source, padding. Short stages are compiled whole, long ones guessed."""
+"""What a plan comes to: steps, epochs of each source, padding. Short stages are compiled whole, long ones guessed."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -26,8 +26,8 @@ class SourceSummary:
     """Whether `available` is counted; else estimated by its shares, or by those of its segments that were counted."""
 
     @property
-    def passes(self) -> float:
-        """How often the stage passes over it."""
+    def epochs(self) -> float:
+        """How often the stage goes over it."""
         return self.targets / self.available
 
 
@@ -107,7 +107,7 @@ def _targets(compiler: Compiler) -> dict[str, int]:
     """Targets of each source in the whole stage."""
     stage = compiler.spec.stage
     if stage.tokens is None:
-        return {name: round(held.targets * (stage.passes or 0)) for name, held in compiler.held.items()}
+        return {name: round(held.targets * (stage.epochs or 0)) for name, held in compiler.held.items()}
     return {name: round(goal) for name, goal in goals(stage.mix, stage.tokens).items() if name in compiler.held}
 
 

@@ -33,7 +33,7 @@ _FREE = {
     "description",
     "checkpoint_every",
     "keep_checkpoints",
-    "micro_rows",
+    "micro_batch_size",
     "compile",
     "checkpoint_activations",
 }

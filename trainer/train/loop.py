@@ -39,7 +39,7 @@ class Stage:
     source: Source
     loss: Loss
     lr: LrSpec
-    micro_rows: int
+    micro_batch_size: int
     """Rows that go through the model at once."""
     together: int = 1
     """Rows that go to one rank as one: 2 of preference pairs. Only to name rows in errors."""
@@ -82,7 +82,7 @@ class Loop:
             checkpoint can't be written.
         """
         at = self.training.progress
-        steps = stage.source.steps(at.source, self.ranks.rank, self.ranks.world, stage.micro_rows)
+        steps = stage.source.steps(at.source, self.ranks.rank, self.ranks.world, stage.micro_batch_size)
         for step in self.clock.waited(steps):
             lr = learning_rate(stage.lr, at.stage_targets + step.targets / 2, stage.source.total_targets)
             stopping = self._step(stage, step, lr)
@@ -207,7 +207,7 @@ class Loop:
             (rank + self.ranks.world * (row // stage.together)) * stage.together + row % stage.together
             for rank, numbers in enumerate(self.ranks.all_gather(mine))
             for number in numbers
-            for row in range(number * stage.micro_rows, (number + 1) * stage.micro_rows)
+            for row in range(number * stage.micro_batch_size, (number + 1) * stage.micro_batch_size)
         )
         rows = [row for row in rows if row < step.rows]
         return f"rows {rows} of the step's {step.rows}" if rows else f"all {step.rows} rows of the step"

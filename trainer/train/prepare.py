@@ -19,7 +19,7 @@ from trainer.train import checkpoint, stages
 from trainer.train.checkpoint import Checkpoint
 from trainer.train.identity import PLANS, RUN, SUCCESS, Identity, see_tokenizer
 from trainer.train.metrics import METRICS, TIMING
-from trainer.train.micro_rows import micro_rows
+from trainer.train.micro_batch_size import micro_batch_size
 from trainer.train.ranks import Ranks
 from trainer.train.start import Options, Watcher, fitted, given_tokenizer
 from trainer.trained import CHECKPOINTS, TOKENIZER_FOLDER, model_of, stored
@@ -41,7 +41,7 @@ class Prepared:
     tokenizer: Tokenizer
     model: ModelSpec
     """As stages have changed it so far, the size of its vocabulary settled."""
-    micro_rows: tuple[int, ...]
+    micro_batch_size: tuple[int, ...]
     """By stage."""
     checkpoint: Checkpoint | None
     """What it goes on from; None where it begins."""
@@ -111,7 +111,7 @@ def prepare(
         made=materials.by_stage(keys, now, options.segments),
         tokenizer=now.tokenizer,
         model=model,
-        micro_rows=rows,
+        micro_batch_size=rows,
         checkpoint=found,
         decoder=decoder,
         optimizer=start.checkpoint if start and begins and options.anneal else None,
@@ -125,7 +125,7 @@ def _settled(model: ModelSpec, ids: int, spec: TrainingSpec, ranks: Ranks) -> tu
       TrainerError: The vocabulary is too small for the ids, or the memory.
     """
     size = stages.vocab_size(model, ids)
-    return model.model_copy(update={"vocab_size": size}), micro_rows(model, size, spec, ranks)
+    return model.model_copy(update={"vocab_size": size}), micro_batch_size(model, size, spec, ranks)
 
 
 def _standing(output: Path, note: Callable[[str], None]) -> tuple[bool, Checkpoint | None]:

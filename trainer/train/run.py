@@ -28,7 +28,7 @@ from trainer.train.guards import Guards
 from trainer.train.identity import PLANS, SUCCESS
 from trainer.train.loop import Loop, Stage
 from trainer.train.metrics import METRICS, TIMING, JsonLines
-from trainer.train.micro_rows import together
+from trainer.train.micro_batch_size import together
 from trainer.train.precision import compile_model, make_deterministic, threads_for
 from trainer.train.prepare import EVENTS, SUMMARY, Prepared, prepare
 from trainer.train.ranks import Ranks, joined
@@ -94,7 +94,7 @@ def _all_stages(run: Prepared, output: Path, ranks: Ranks, watcher: Watcher, sta
             compile_model(training.reference)
         source = sources[stage.name]
         loop.clock.queue_depth = lambda source=source: source.queue_depth
-        if not loop.train(_part(stage, source, training, run.micro_rows[number])):
+        if not loop.train(_part(stage, source, training, run.micro_batch_size[number])):
             return False
         training.facts.data[stage.name] = dataclasses.asdict(source.account())
         gates.behind(_made(training, decoder, ranks), stage, training.facts)
@@ -148,14 +148,14 @@ def _begin(number: int, stage: StageSpec, training: Training, decoder: Decoder, 
     training.facts.model = decoder.spec.model_dump(mode="json")
 
 
-def _part(stage: StageSpec, source: PlanSource, training: Training, micro_rows: int) -> Stage:
+def _part(stage: StageSpec, source: PlanSource, training: Training, micro_batch_size: int) -> Stage:
     """The stage as the loop wants it."""
     return Stage(
         name=stage.name,
         source=source,
         loss=stages.loss(stage, training),
         lr=stage.lr,
-        micro_rows=micro_rows,
+        micro_batch_size=micro_batch_size,
         together=together(stage),
     )
 

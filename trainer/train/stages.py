@@ -16,7 +16,7 @@ from trainer.materials import Materials
 from trainer.model.decoder import Decoder
 from trainer.plan.chain import Plan
 from trainer.plan.pairs import PairPlan
-from trainer.train.micro_rows import together
+from trainer.train.micro_batch_size import together
 from trainer.train.training import Training
 
 Loss = Callable[[Batch], tuple[Tensor, Tensor]]

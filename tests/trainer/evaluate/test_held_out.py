@@ -142,7 +142,7 @@ def test_each_source_has_its_part() -> None:
     ramp = [[0, {"a": 3, "b": 1, "chats": 4, "d": 0}], [1000, {"a": 1, "b": 1}], [5000, {"c": 1}]]
     stage = StageSpec.model_validate({"name": "s", "mix": ramp, "tokens": 2000, "lr": {"from": 1}})
     assert parts(stage, sources) == {"a": 38, "b": 27}  # of 64, 875 to 625
-    rare = stage.model_copy(update={"mix": ((0, {"a": 999.0, "b": 1.0}),), "tokens": None, "passes": 1.0})
+    rare = stage.model_copy(update={"mix": ((0, {"a": 999.0, "b": 1.0}),), "tokens": None, "epochs": 1.0})
     assert parts(rare, sources) == {"a": 64, "b": 1}
     assert parts(rare.model_copy(update={"mix": ((0, {"chats": 1.0}),)}), sources) == {}
 

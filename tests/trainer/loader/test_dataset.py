@@ -12,7 +12,7 @@ from trainer.loader import PlanSource, StepDataset
 
 
 def dataset(folder: Path, **options: Any) -> StepDataset:
-    return StepDataset(PlanSource(plan(), library(folder)), micro_rows=4, **options)
+    return StepDataset(PlanSource(plan(), library(folder)), micro_batch_size=4, **options)
 
 
 def taken(steps: Any) -> list[Any]:

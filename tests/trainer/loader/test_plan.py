@@ -25,7 +25,7 @@ def source(tmp_path: Path) -> PlanSource:
     made = tokenize(str(folder), "text", TOKENIZER, str(tmp_path / "s"), segment_tokens=5000)
     library = Library([Segments.open(made)])
     stage = StageSpec.model_validate(
-        {"name": "a", "mix": {"web": 1}, "passes": 2, "seq_len": 64, "batch": 64 * 21, "lr": {"from": 1}}
+        {"name": "a", "mix": {"web": 1}, "epochs": 2, "seq_len": 64, "batch": 64 * 21, "lr": {"from": 1}}
     )
     return PlanSource(Plan(stage, {"web": SourceSpec()}, 3, 0.0, library, {"web": 0}, tmp_path / "plan"), library)
 

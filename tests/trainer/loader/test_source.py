@@ -48,14 +48,14 @@ def all_rows(made: HandPlan, library: Library) -> list[list[tuple[list[Any], ...
     return [[expected(made, library, row) for row in step] for window in made.windows for step in window]
 
 
-def dealt(source: PlanSource, world: int, micro_rows: int) -> list[list[tuple[list[Any], ...]]]:
+def dealt(source: PlanSource, world: int, micro_batch_size: int) -> list[list[tuple[list[Any], ...]]]:
     """The ranks' rows of each step put together again, fillers behind the last row taken off."""
     together = []
-    ranks = [source.steps(None, rank, world, micro_rows) for rank in range(world)]
+    ranks = [source.steps(None, rank, world, micro_batch_size) for rank in range(world)]
     for steps in zip(*ranks, strict=True):
         assert len({len(step.batches) for step in steps}) == 1
         assert {tuple(batch.tokens.shape) for step in steps for batch in step.batches} == {
-            (micro_rows, steps[0].seq_len)
+            (micro_batch_size, steps[0].seq_len)
         }
         by_rank = [list(rows_of(step)) for step in steps]
         mixed = [row for turn in zip(*by_rank, strict=True) for row in turn]
@@ -65,17 +65,17 @@ def dealt(source: PlanSource, world: int, micro_rows: int) -> list[list[tuple[li
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
-@pytest.mark.parametrize("micro_rows", [1, 4, 11, 16])
-def test_every_array_of_every_row(tmp_path: Path, micro_rows: int, dtype: Any) -> None:
+@pytest.mark.parametrize("micro_batch_size", [1, 4, 11, 16])
+def test_every_array_of_every_row(tmp_path: Path, micro_batch_size: int, dtype: Any) -> None:
     made, segments = plan(), library(tmp_path, dtype=dtype)
-    steps = list(PlanSource(made, segments).steps(None, 0, 1, micro_rows))
+    steps = list(PlanSource(made, segments).steps(None, 0, 1, micro_batch_size))
     rows = all_rows(made, segments)
     nothing = expected(made, segments, None)
     for number, (step, wanted) in enumerate(zip(steps, rows, strict=True)):
         assert (step.index, step.seq_len, step.rows) == (number, 40, len(wanted))
         found = list(rows_of(step))
         assert found == wanted + [nothing] * (len(found) - len(wanted))
-        assert len(found) < len(wanted) + micro_rows
+        assert len(found) < len(wanted) + micro_batch_size
     assert [step.targets for step in steps] == [sum(sum(d >= 0 for d in row[3]) for row in step) for step in rows]
     assert sum(step.targets for step in steps) == PlanSource(made, segments).total_targets
 
@@ -140,10 +140,10 @@ def test_a_state_of_another_plan(tmp_path: Path) -> None:
             next(source.steps({**state, **wrong}, 0, 1, 1))
 
 
-@pytest.mark.parametrize(("rank", "world", "micro_rows"), [(2, 2, 1), (-1, 2, 1), (0, 0, 1), (0, 1, 0)])
-def test_ranks_that_can_not_be(tmp_path: Path, rank: int, world: int, micro_rows: int) -> None:
+@pytest.mark.parametrize(("rank", "world", "micro_batch_size"), [(2, 2, 1), (-1, 2, 1), (0, 0, 1), (0, 1, 0)])
+def test_ranks_that_can_not_be(tmp_path: Path, rank: int, world: int, micro_batch_size: int) -> None:
     with pytest.raises(ValueError, match="give 0 <= rank < world"):
-        next(PlanSource(plan(), library(tmp_path)).steps(None, rank, world, micro_rows))
+        next(PlanSource(plan(), library(tmp_path)).steps(None, rank, world, micro_batch_size))
 
 
 def test_the_next_window_is_compiled_while_one_is_read(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from schemas.training import ModelSpec, OptimizerSpec
 from trainer.errors import TrainerError
 from trainer.model.cross_entropy import cross_entropy
 from trainer.model.decoder import Decoder
-from trainer.model.memory import Memory, Setting, check, estimate, in_words, largest_micro_rows
+from trainer.model.memory import Memory, Setting, check, estimate, in_words, largest_micro_batch_size
 from trainer.model.room import Room, group_limits, room
 from trainer.model.shape import Shape
 from trainer.train.training import Training
@@ -152,12 +152,12 @@ def test_rows_are_as_many_as_fit_in_equal_shares() -> None:
     one = estimate(model, GPU, rows=1, seq_len=4096).total
     many = estimate(model, GPU, rows=10, seq_len=4096).total
     device = Room(int(many / 0.92) + 1, 0, "a device")
-    assert largest_micro_rows(model, GPU, device, seq_len=4096, at_most=10) == 10
-    assert largest_micro_rows(model, GPU, device, seq_len=4096, at_most=3) == 3
-    assert largest_micro_rows(model, GPU, device, seq_len=4096, at_most=12) == 6
-    assert largest_micro_rows(model, GPU, device, seq_len=4096, at_most=100) == 10
+    assert largest_micro_batch_size(model, GPU, device, seq_len=4096, at_most=10) == 10
+    assert largest_micro_batch_size(model, GPU, device, seq_len=4096, at_most=3) == 3
+    assert largest_micro_batch_size(model, GPU, device, seq_len=4096, at_most=12) == 6
+    assert largest_micro_batch_size(model, GPU, device, seq_len=4096, at_most=100) == 10
     with pytest.raises(TrainerError) as caught:
-        largest_micro_rows(model, GPU, Room(one // 2, one, "a device"), seq_len=4096, at_most=10)
+        largest_micro_batch_size(model, GPU, Room(one // 2, one, "a device"), seq_len=4096, at_most=10)
     for told in (
         "1 rows of 4096",
         in_words(one),

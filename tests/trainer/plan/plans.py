@@ -101,7 +101,7 @@ def mixed(store: Path, **changes: Any) -> Plan:
         "tokens": 30_000,
         "seq_len": [[0, 16], [15_000, 64]],
         "batch": [[0, 64], [25_000, 128]],
-        "max_passes": 10,
+        "max_epochs": 10,
     }
     return plan(store, stage(**{**usual, **changes}), folders)
 

@@ -34,7 +34,7 @@ def test_hashes_are_the_same_on_every_machine(tmp_path: Path) -> None:
     assert mixed(tmp_path).window(0).hash == HASH
 
 
-HASH = "575a505ecf7e29f0a55dc49cb302b30279cc3fcbba848148a6ac22849b4a56fa"
+HASH = "a6585820b5853aead2c6d0bc51856979c66337d078f92bd44abe596b067fb3fe"
 
 
 @pytest.mark.usefixtures("_small")
@@ -76,7 +76,7 @@ def _hashes(plan: Plan) -> list[str]:
 def test_another_process_gets_the_same_windows(tmp_path: Path, method: str) -> None:
     folder = Segments.open(str(sealed.write(tmp_path / "web", [[np.arange(n) for n in range(2, 90)]] * 3)))
     source = SourceSpec(where="bytes < 50")
-    made = Plan(stage(passes=2), {"web": source}, 0, 0.1, Library([folder]), {"web": 0}, tmp_path / "plan")
+    made = Plan(stage(epochs=2), {"web": source}, 0, 0.1, Library([folder]), {"web": 0}, tmp_path / "plan")
     with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
         assert pool.submit(_hashes, made).result() == _hashes(made)
 
@@ -146,7 +146,7 @@ def test_a_short_stage_is_summarised_exactly(tmp_path: Path) -> None:
     assert summary.dropped == 0
     assert summary.split > 0
     assert summary.padding == tuple(window.counts.padding / window.counts.positions for window in found)
-    assert summary.sources["web"].passes == found[-1].cursors["web"].targets / made.compiler.held["web"].targets
+    assert summary.sources["web"].epochs == found[-1].cursors["web"].targets / made.compiler.held["web"].targets
 
 
 @pytest.mark.usefixtures("_small")
@@ -159,7 +159,7 @@ def test_what_became_of_a_long_stage_is_known_from_its_markers(tmp_path: Path) -
     assert account.targets == sum(part.targets for part in account.sources.values())
     assert account.documents == sum(part.documents for part in account.sources.values())
     held = mixed(tmp_path).compiler.held
-    assert account.sources["web"].passes == found[-1].cursors["web"].targets / held["web"].targets
+    assert account.sources["web"].epochs == found[-1].cursors["web"].targets / held["web"].targets
 
 
 @pytest.mark.usefixtures("_small")

@@ -64,32 +64,32 @@ def test_where_all_documents_are_long_one_is_taken(tmp_path: Path) -> None:
 def test_no_more_is_passed_over_than_a_cap_leaves(tmp_path: Path) -> None:
     folder = Folder([[1_001, *[11] * 50]])
     for seed in range(10):
-        made = plan(tmp_path / str(seed), stage(tokens=1_400, max_passes=1), {"web": folder}, seed=seed)
+        made = plan(tmp_path / str(seed), stage(tokens=1_400, max_epochs=1), {"web": folder}, seed=seed)
         seen = targets(windows(made))
         assert set(seen.values()) == {1}
         assert 1_400 <= len(seen) <= 1_500  # without the long one 500
 
 
-@pytest.mark.parametrize("passes", [0.3, 1.5, 2.7])
+@pytest.mark.parametrize("epochs", [0.3, 1.5, 2.7])
 @pytest.mark.parametrize("window", [2_000, 2**25])
-def test_a_broken_pass_ends_like_any_other(tmp_path: Path, passes: float, window: int) -> None:
+def test_a_broken_pass_ends_like_any_other(tmp_path: Path, epochs: float, window: int) -> None:
     folders = {"web": lognormal(2_000), "code": lognormal(500, 4.5, name="code")}
     with shrunk(window, 500):
-        made = plan(tmp_path, stage(passes=passes, mix={"web": 1, "code": 1}, batch=128), folders)
+        made = plan(tmp_path, stage(epochs=epochs, mix={"web": 1, "code": 1}, batch=128), folders)
         found = windows(made)
     held = made.compiler.held
-    assert {found[-1].cursors[name].targets // held[name].targets for name in held} == {int(passes)}
+    assert {found[-1].cursors[name].targets // held[name].targets for name in held} == {int(epochs)}
     assert made.total_targets <= sum(each.counts.targets for each in found) <= made.total_targets + 80
     seen = Counter(targets(found).values())
-    assert set(seen) <= {0, int(passes), int(passes) + 1}
-    assert len(targets(found)) == sum(held[name].targets for name in held) or passes < 1
+    assert set(seen) <= {0, int(epochs), int(epochs) + 1}
+    assert len(targets(found)) == sum(held[name].targets for name in held) or epochs < 1
     assert min(rows for each in found for rows in each.steps["n_rows"].to_pylist()) >= 7
     assert min(each.counts.positions for each in found) >= 1_000
     assert max(each.counts.padding / each.counts.positions for each in found) < 0.05
 
 
 def test_a_part_of_a_pass_is_from_all_over_a_source(tmp_path: Path) -> None:
-    found = windows(plan(tmp_path, stage(passes=0.1), {"web": Folder([[11] * 1000])}))
+    found = windows(plan(tmp_path, stage(epochs=0.1), {"web": Folder([[11] * 1000])}))
     drawn = [start // 11 for window in found for _, start, _ in pieces(window)]
     assert len(set(drawn)) == 100
     assert {document // 100 for document in drawn} == set(range(10))
@@ -98,7 +98,7 @@ def test_a_part_of_a_pass_is_from_all_over_a_source(tmp_path: Path) -> None:
 def test_broken_passes_are_counted_however_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.plan.limits._COUNTED", 10)
     source = {"web": SourceSpec(share=(0, 0.7))}
-    made = plan(tmp_path, stage(passes=1.5), {"web": Folder([[5] * 5000])}, sources=source)
+    made = plan(tmp_path, stage(epochs=1.5), {"web": Folder([[5] * 5000])}, sources=source)
     held = made.compiler.held["web"]
     assert held.exact
     assert made.total_targets == round(1.5 * held.targets)
@@ -107,7 +107,7 @@ def test_broken_passes_are_counted_however_large(tmp_path: Path, monkeypatch: py
 
 def test_steps_without_a_target_are_counted(tmp_path: Path) -> None:
     prompts = Folder([[[0] * 200 + [1] * 3] * 20], kind="chat")
-    made = plan(tmp_path, stage(passes=1, seq_len=16, batch=16), {"web": prompts})
+    made = plan(tmp_path, stage(epochs=1, seq_len=16, batch=16), {"web": prompts})
     (window,) = windows(made)
     empty = [step for step in window.steps.to_pylist() if step["n_targets"] == 0]
     assert made.summary().targetless_steps == len(empty) > 20

@@ -59,7 +59,7 @@ def test_windows_end_where_a_ramp_or_the_mix_changes(tmp_path: Path) -> None:
 def test_shares_of_one_folder_make_sources_that_share_no_document(tmp_path: Path) -> None:
     folder = lognormal(600)
     sources = {"low": SourceSpec(share=(0, 0.3)), "high": SourceSpec(share=(0.3, 1))}
-    spec = stage(mix={"low": 1, "high": 1}, passes=1)
+    spec = stage(mix={"low": 1, "high": 1}, epochs=1)
     made = Plan(spec, sources, 0, 0.0, library(folder), {"low": 0, "high": 0}, tmp_path)
     seen = targets(windows(made))
     assert set(seen.values()) == {1}
@@ -77,7 +77,7 @@ def test_a_weight_of_nothing_takes_no_part(tmp_path: Path) -> None:
 def test_passes_draw_sources_side_by_side(tmp_path: Path) -> None:
     folders = {"web": lognormal(3000), "code": lognormal(600, seed=2, name="code")}
     with shrunk(512, 100):
-        found = windows(plan(tmp_path, stage(passes=1, mix={"web": 1, "code": 1}), folders))
+        found = windows(plan(tmp_path, stage(epochs=1, mix={"web": 1, "code": 1}), folders))
     held = {name: folder.manifest.targets for name, folder in folders.items()}
     for window in found[:-1]:
         done = {name: cursor.targets / held[name] for name, cursor in window.cursors.items()}
@@ -88,7 +88,7 @@ def test_passes_draw_sources_side_by_side(tmp_path: Path) -> None:
 def test_a_pass_takes_another_order_each_time(tmp_path: Path) -> None:
     folder = lognormal(400, segments=8)
     with shrunk(512, 100):
-        found = windows(plan(tmp_path, stage(passes=2), {"web": folder}))
+        found = windows(plan(tmp_path, stage(epochs=2), {"web": folder}))
     order = [piece for window in found for piece in sorted(set(pieces(window)))]
     assert len(order) == 2 * len(set(order))
     assert order[: len(order) // 2] != order[len(order) // 2 :]

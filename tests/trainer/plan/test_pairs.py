@@ -47,7 +47,7 @@ def make(folder: Path, count: int, seed: int, longest: int = 30) -> list[Pair]:
 
 
 def stage(**changes: Any) -> StageSpec:
-    fields = {"name": "dpo", "mix": {"a": 1}, "passes": 1, "seq_len": 64, "batch": 8, "lr": {"from": 1e-3}}
+    fields = {"name": "dpo", "mix": {"a": 1}, "epochs": 1, "seq_len": 64, "batch": 8, "lr": {"from": 1e-3}}
     return StageSpec.model_validate({**fields, "loss": {"name": "dpo"}, **changes})
 
 
@@ -140,7 +140,7 @@ def test_types(library: Library) -> None:
 
 
 def test_passes_differ_and_may_be_broken(library: Library, pairs: list[Pair]) -> None:
-    made = source(library, stage(passes=2.5))
+    made = source(library, stage(epochs=2.5))
     found = drawn(list(made.steps(None, 0, 1, 8)))
     first, second, rest = found[:50], found[50:100], found[100:]
     counted = Counter(found)
@@ -151,11 +151,11 @@ def test_passes_differ_and_may_be_broken(library: Library, pairs: list[Pair]) ->
 
 
 @pytest.mark.parametrize("world", [2, 3, 4, 8])
-@pytest.mark.parametrize("micro_rows", [1, 2, 6])
-def test_a_pair_stays_on_one_rank(library: Library, world: int, micro_rows: int) -> None:
+@pytest.mark.parametrize("micro_batch_size", [1, 2, 6])
+def test_a_pair_stays_on_one_rank(library: Library, world: int, micro_batch_size: int) -> None:
     made = source(library, stage())
     one = list(made.steps(None, 0, 1, 2))
-    many = [list(made.steps(None, rank, world, micro_rows)) for rank in range(world)]
+    many = [list(made.steps(None, rank, world, micro_batch_size)) for rank in range(world)]
     for number, step in enumerate(one):
         ranks = [steps[number] for steps in many]
         assert sorted(drawn(ranks)) == sorted(drawn([step]))
@@ -165,13 +165,13 @@ def test_a_pair_stays_on_one_rank(library: Library, world: int, micro_rows: int)
         assert all(rank.state == step.state for rank in ranks)
         shapes = [[tuple(batch.tokens.shape) for batch in rank.batches] for rank in ranks]
         assert all(shape == shapes[0] for shape in shapes)
-        assert {rows for rows, _ in shapes[0]} == {max(2, micro_rows // 2 * 2)}
+        assert {rows for rows, _ in shapes[0]} == {max(2, micro_batch_size // 2 * 2)}
 
 
 @pytest.mark.parametrize("after", [1, 3, 6])
 @pytest.mark.parametrize(("world", "threads"), [(1, 1), (1, 8), (3, 2)])
 def test_goes_on_where_it_stopped(library: Library, after: int, world: int, threads: int) -> None:
-    spec = stage(passes=1.6, mix={"a": 2, "b": 1})
+    spec = stage(epochs=1.6, mix={"a": 2, "b": 1})
     whole = list(source(library, spec).steps(None, 0, 1, 4))
     state = json.loads(json.dumps(whole[after - 1].state))
     ranks = [list(source(library, spec, threads=threads).steps(state, rank, world, 4)) for rank in range(world)]
@@ -227,7 +227,7 @@ def test_steps_are_read_ahead(library: Library, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_mix_holds_in_targets(library: Library) -> None:
-    made = source(library, stage(mix={"a": 3, "b": 1}, passes=None, tokens=1500, max_passes=3, batch=4))
+    made = source(library, stage(mix={"a": 3, "b": 1}, epochs=None, tokens=1500, max_epochs=3, batch=4))
     steps = list(made.steps(None, 0, 1, 4))
     targets = by_source(drawn(steps))
     total = sum(targets.values())
@@ -257,8 +257,8 @@ def test_a_mix_may_change(library: Library) -> None:
     "changes",
     [
         {},
-        {"passes": 2.5},
-        {"mix": {"a": 3, "b": 1}, "passes": None, "tokens": 1500, "max_passes": 3, "batch": [[0, 2], [200, 6]]},
+        {"epochs": 2.5},
+        {"mix": {"a": 3, "b": 1}, "epochs": None, "tokens": 1500, "max_epochs": 3, "batch": [[0, 2], [200, 6]]},
     ],
 )
 def test_a_summary_is_what_the_steps_come_to(library: Library, changes: dict[str, Any]) -> None:
@@ -272,8 +272,8 @@ def test_a_summary_is_what_the_steps_come_to(library: Library, changes: dict[str
     assert told.sources["a"].available == source(library, stage()).total_targets
     account = made.account()
     assert (account.documents, account.targets, account.dropped) == (told.documents, told.targets, 0)
-    assert {name: part.passes for name, part in account.sources.items()} == {
-        name: part.passes for name, part in told.sources.items()
+    assert {name: part.epochs for name, part in account.sources.items()} == {
+        name: part.epochs for name, part in told.sources.items()
     }
 
 
@@ -298,8 +298,8 @@ def test_shares_and_conditions(library: Library, pairs: list[Pair]) -> None:
 
 
 def test_passes_that_are_no_pair_are_refused(library: Library) -> None:
-    with pytest.raises(TrainerError, match=r"stage 'dpo': 0\.001 passes over the 50 pairs of source 'a' are none"):
-        plan(library, stage(passes=0.001))
+    with pytest.raises(TrainerError, match=r"stage 'dpo': 0\.001 epochs over the 50 pairs of source 'a' are none"):
+        plan(library, stage(epochs=0.001))
 
 
 def test_rows_are_packed(library: Library) -> None:
@@ -322,7 +322,7 @@ def test_rows_are_packed(library: Library) -> None:
             {"a": SourceSpec(kind="preference", where="id = 'x'")},
             "source 'a' has no pairs .* under where \"id = 'x'\"",
         ),
-        ({"passes": None, "tokens": 99_000}, {}, r"stage 'dpo' wants 99,000 targets of source 'a'"),
+        ({"epochs": None, "tokens": 99_000}, {}, r"stage 'dpo' wants 99,000 targets of source 'a'"),
     ],
 )
 def test_refused_before_the_first_step(
@@ -338,7 +338,7 @@ def test_pairs_without_targets_are_counted_and_never_drawn(tmp_path: Path) -> No
         masks = [np.array([0, 0, *([0, 0] if number in targetless else [1, 1])], np.uint8) for number in range(12)]
         sealed.write(tmp_path / name, [ids], masks=[masks], kind="preference")
     library = Library([Segments.open(str(tmp_path / "some")), Segments.open(str(tmp_path / "all"))])
-    made = PairPlan(stage(passes=2), {"a": KIND}, 7, library, {"a": 0})
+    made = PairPlan(stage(epochs=2), {"a": KIND}, 7, library, {"a": 0})
     told = made.summary()
     assert (told.documents, told.targetless, told.targets, made.window(0).counts.targetless) == (16, 4, 32, 4)
     taken = drawn(list(PlanSource(made, library, together=2).steps(None, 0, 1, 2)))

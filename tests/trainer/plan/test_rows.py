@@ -24,7 +24,7 @@ DOCUMENT = st.one_of(st.integers(0, 60), st.lists(st.integers(0, 1), max_size=40
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     segments=st.lists(st.lists(DOCUMENT, max_size=25), min_size=1, max_size=4),
-    passes=st.sampled_from([1, 2, 3, 0.5, 1.25, 2.9]),
+    epochs=st.sampled_from([1, 2, 3, 0.5, 1.25, 2.9]),
     seq_len=st.sampled_from([1, 2, 7, 16, [[0, 4], [30, 16]], [[0, 8], [100, 3]]]),
     run=st.sampled_from([1, 20, 10_000]),
     seed=st.integers(0, 3),
@@ -33,14 +33,14 @@ DOCUMENT = st.one_of(st.integers(0, 60), st.lists(st.integers(0, 1), max_size=40
 def test_every_target_of_every_document_stands_in_a_row_once_a_pass(
     tmp_path_factory: pytest.TempPathFactory,
     segments: list[list[Any]],
-    passes: float,
+    epochs: float,
     seq_len: Any,
     run: int,
     seed: int,
     share: tuple[float, float],
 ) -> None:
     folder = Folder(segments)
-    spec = stage(passes=passes, seq_len=seq_len, batch=32)
+    spec = stage(epochs=epochs, seq_len=seq_len, batch=32)
     sources = {"web": SourceSpec(share=share)}
     mine = {
         (i, j)
@@ -66,12 +66,12 @@ def test_every_target_of_every_document_stands_in_a_row_once_a_pass(
         for j, (start, stop) in enumerate(pairwise(starts)):
             often = {seen.pop((i, token), 0) for token in range(start + 1, stop)} or {0}
             assert len(often) == 1
-            assert often <= ({int(passes), -int(-passes // 1)} if (i, j) in mine else {0})
+            assert often <= ({int(epochs), -int(-epochs // 1)} if (i, j) in mine else {0})
             drawn += often.pop() * table["targets"][j].as_py()
     assert not seen
     planned = sum(window.steps["n_targets"].to_numpy().sum() for window in found)
     assert drawn == planned == sum(window.counts.targets for window in found)
-    assert whole * int(passes) <= drawn <= whole * -int(-passes // 1)
+    assert whole * int(epochs) <= drawn <= whole * -int(-epochs // 1)
 
 
 @settings(deadline=None, max_examples=30)
@@ -84,7 +84,7 @@ def test_rows_hold_no_more_than_they_may_and_only_long_documents_are_cut(
     tmp_path_factory: pytest.TempPathFactory, documents: list[int], seq_len: int, rows: int
 ) -> None:
     folder = Folder([documents])
-    spec = stage(passes=1, seq_len=seq_len, batch=rows * seq_len + seq_len // 2)
+    spec = stage(epochs=1, seq_len=seq_len, batch=rows * seq_len + seq_len // 2)
     (window,) = windows(plan(tmp_path_factory.mktemp("plan"), spec, {"web": folder}))
     by_row = [list(zip(*row.values(), strict=True)) for row in window.rows.to_pylist()]
     used = [sum(length - 1 for _, _, length in row) for row in by_row]
@@ -108,7 +108,7 @@ def test_rows_hold_no_more_than_they_may_and_only_long_documents_are_cut(
 def test_masks_count_targets_also_of_documents_that_are_cut(tmp_path: Path) -> None:
     masks = [[1] * 5 + [0] * 30 + [1] * 30, [0, 0, 1], [1, 0, 0, 0], [0] * 20 + [1], [0]]
     folder = Folder([masks], kind="chat")
-    (window,) = windows(plan(tmp_path, stage(passes=2, seq_len=8, batch=8), {"web": folder}))
+    (window,) = windows(plan(tmp_path, stage(epochs=2, seq_len=8, batch=8), {"web": folder}))
     mask = folder.arrays[0]["mask"]
     for step, row in zip(window.steps.to_pylist(), window.rows.to_pylist(), strict=True):
         counted = sum(
@@ -124,7 +124,7 @@ def test_a_mask_that_is_not_its_column_s_is_damage(tmp_path: Path) -> None:
     folder = Folder([[[1] * 30]], kind="chat")
     folder.arrays[0]["mask"][5] = 0
     with pytest.raises(IntegrityError, match="has 28 targets by its mask, 29 by its column"):
-        plan(tmp_path, stage(passes=1), {"web": folder}).window(0)
+        plan(tmp_path, stage(epochs=1), {"web": folder}).window(0)
 
 
 def test_held_out_documents_are_of_text_alone_and_no_stage_draws_them(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_held_out_documents_are_of_text_alone_and_no_stage_draws_them(tmp_path: 
     folders = {"web": text, "chat": chat}
     drawn = []
     for name in ("core", "next"):
-        made = plan(tmp_path / name, stage(name=name, mix={"web": 1, "chat": 1}, passes=1), folders, held_out=0.2)
+        made = plan(tmp_path / name, stage(name=name, mix={"web": 1, "chat": 1}, epochs=1), folders, held_out=0.2)
         drawn.append(targets(windows(made)))
     assert drawn[0] == drawn[1]
     assert sum(segment == 3 for segment, _ in drawn[0]) == 600
@@ -149,7 +149,7 @@ def test_real_segments(tmp_path: Path) -> None:
         Segments.open(str(sealed.write(tmp_path / "web", texts))),
         Segments.open(str(sealed.write(tmp_path / "chat", chats, masks=masks, kind="chat"))),
     ]
-    spec = stage(mix={"web": 1, "chat": 1}, passes=1)
+    spec = stage(mix={"web": 1, "chat": 1}, epochs=1)
     sources = {"web": SourceSpec(where="id like 'web-%'"), "chat": SourceSpec(kind="chat")}
     made = Plan(spec, sources, 0, 0.1, Library(folders), {"web": 0, "chat": 1}, tmp_path / "plan")
     found = windows(made)

@@ -73,7 +73,7 @@ def test_what_came_out(tiny: Made) -> None:
     assert data["targets"] == first[-1]["tokens"]
     web, padding = data["sources"]["web"], data["padding"] / data["positions"]
     assert (
-        f"first web {web['targets']:,} {web['documents']:,} {web['passes']:.3g} {data['split']:,} 0 {padding:.2%}"
+        f"first web {web['targets']:,} {web['documents']:,} {web['epochs']:.3g} {data['split']:,} 0 {padding:.2%}"
     ) in found.text
     assert re.search(r"open ?: all that is asked holds", found.text)
     assert found.tags.count("path") >= 4  # loss, rate, speed, waiting

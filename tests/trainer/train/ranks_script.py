@@ -24,7 +24,7 @@ def train(
     ranks: Ranks,
     folder: str,
     dtype: str,
-    micro_rows: int,
+    micro_batch_size: int,
     stop: int,
     lr: float = 0,
     optimizer: Literal["adamw", "muon"] = "adamw",
@@ -33,7 +33,7 @@ def train(
     model = Toy(getattr(torch, dtype), seed=ranks.rank)  # the first rank's weights count
     training = Training(model, OptimizerSpec(name=optimizer), guards=Guards(GuardSpec(max_skips=1)))
     stages = [ListSource(seed=1), ListSource(steps=9, rows=7, seed=2, seq_len=5)]
-    options = {"micro_rows": micro_rows, "average": True, "every": 60, "at_step": stop_at(stop - 1)}
+    options = {"micro_batch_size": micro_batch_size, "average": True, "every": 60, "at_step": stop_at(stop - 1)}
     failed = ""
     try:
         run(Path(folder), stages, training=training, ranks=ranks, lr=rate(lr) if lr else LR, **options)

@@ -62,12 +62,12 @@ def train(folder: Path, library: Library, seed: int, at_step: Callable[[int], No
                     return next_token(training.model, small(batch))
                 return dpo(training.model, training.reference, small(batch), LOSS)
 
-            fields = {"name": name, "mix": {"a": 1}, "passes": 1, "seq_len": 64, "batch": 8, "lr": {"from": 1e-3}}
+            fields = {"name": name, "mix": {"a": 1}, "epochs": 1, "seq_len": 64, "batch": 8, "lr": {"from": 1e-3}}
             fields["loss"] = {"name": "dpo"}  # by which a batch counts pairs
             kind = {"a": SourceSpec(kind="preference")}
             plan = PairPlan(StageSpec.model_validate(fields), kind, 7, library, {"a": 0})
             source = PlanSource(plan, library, together=2)
-            if not loop.train(Stage(name=name, source=source, loss=loss, lr=LR, micro_rows=4, together=2)):
+            if not loop.train(Stage(name=name, source=source, loss=loss, lr=LR, micro_batch_size=4, together=2)):
                 break
     return training
 

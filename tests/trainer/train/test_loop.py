@@ -42,7 +42,7 @@ def test_one_times_32_is_32_times_one(tmp_path: Path) -> None:
     found = {}
     for micro in (1, 5, 32):
         source = ListSource(steps=8, rows=32)
-        training = run(tmp_path / str(micro), [source], model=Toy(torch.float64), micro_rows=micro)
+        training = run(tmp_path / str(micro), [source], model=Toy(torch.float64), micro_batch_size=micro)
         found[micro] = [row.loss for row in rows(tmp_path / str(micro))], training.model.state_dict()
     for micro in (1, 5):
         assert found[micro][0] == pytest.approx(found[32][0], rel=1e-12, abs=0)
@@ -54,7 +54,7 @@ def test_a_step_is_the_formula(tmp_path: Path) -> None:
     """The mean over all targets, not a mean of means; clipped; AdamW at the middle of the step's targets."""
     source = ListSource(steps=1)
     training = Training(Toy(torch.float64), OptimizerSpec(clip=0.1))
-    run(tmp_path, [source], training=training, micro_rows=1)
+    run(tmp_path, [source], training=training, micro_batch_size=1)
     twin = Toy(torch.float64)
     ids, weights = source.planned[0]
     scores = twin(ids[:, :-1]).log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
@@ -194,7 +194,7 @@ def test_a_loss_that_is_not_finite_moves_nothing(tmp_path: Path) -> None:
         seen.append(all(torch.equal(now[name], tensor) for name, tensor in before.items()))
         before.update(now)
 
-    run(tmp_path, [source], loss=partial(poisoned, bad=bad), training=training, at_step=look, micro_rows=2)
+    run(tmp_path, [source], loss=partial(poisoned, bad=bad), training=training, at_step=look, micro_batch_size=2)
     assert [step for step, still in enumerate(seen, 1) if still] == [1, 5]
     assert [row.loss is None for row in rows(tmp_path)] == [False] * 4 + [True] + [False] * 7
     (decision,) = training.guards.decisions

@@ -27,7 +27,7 @@ def torchrun(*groups: tuple[int, tuple[Any, ...]]) -> None:
     """Starts groups of ranks on this machine one after the other; a group's ranks train scenario after scenario.
 
     Args:
-      groups: (ranks, scenarios), a scenario being (folder, dtype, micro_rows, stop, lr, optimizer).
+      groups: (ranks, scenarios), a scenario being (folder, dtype, micro_batch_size, stop, lr, optimizer).
     """
     command = [sys.executable, "-m", "tests.trainer.train.ranks_script", json.dumps(groups, default=str)]
     before = filter(None, [os.environ.get("PYTHONPATH")])

@@ -249,14 +249,14 @@ def test_another_tokenizer_is_refused(tiny: Made, tmp_path: Path) -> None:
 
 def test_what_fits_a_machine_may_change(copy: Made) -> None:
     """Micro-batches, checkpoints kept, a gate: none of them makes another run."""
-    other = changed(spec(micro_rows=3, keep_checkpoints=7), 1, gate={"recovered": 9, "on_fail": "continue"})
+    other = changed(spec(micro_batch_size=3, keep_checkpoints=7), 1, gate={"recovered": 9, "on_fail": "continue"})
     assert copy.go(other) is True
 
 
 def test_what_was_never_begun_may_be_replaced(fresh: Made) -> None:
     """A recipe that can't be had leaves nothing behind that a mended one would stumble over."""
     with pytest.raises(TrainerError, match=r"wants 3,000 targets of source 'web'"):
-        fresh.go(changed(spec(), 0, max_passes=0.01))
+        fresh.go(changed(spec(), 0, max_epochs=0.01))
     assert not (fresh.output / "metrics.jsonl").exists()
     other = spec(tokenizer={"vocab_size": 330, "texts": 60})
     begun(fresh, 2, other)
@@ -329,8 +329,8 @@ def test_refused_before_the_first_step(fresh: Made, case: str) -> None:
 
 
 def test_memory_is_asked_before_the_first_step(fresh: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.train.micro_rows.room", lambda _: Room(2**17, 2**17, "a small host"))
-    with pytest.raises(TrainerError, match=r"a small host has .* for it; set micro_rows lower"):
+    monkeypatch.setattr("trainer.train.micro_batch_size.room", lambda _: Room(2**17, 2**17, "a small host"))
+    with pytest.raises(TrainerError, match=r"a small host has .* for it; set micro_batch_size lower"):
         fresh.go(spec())
     assert not (fresh.output / "metrics.jsonl").exists()
 

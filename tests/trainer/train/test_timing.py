@@ -25,7 +25,7 @@ def timed(folder: Path, source: ListSource, **options: Any) -> list[dict[str, An
             training=training, ranks=ONE, clock=clock, metrics=None, writer=None, stop=Stop(), checkpoint_every=10**9
         )
         assert loop.train(
-            Stage(name="s", source=source, loss=lambda batch: loss(training.model, batch), lr=LR, micro_rows=2)
+            Stage(name="s", source=source, loss=lambda batch: loss(training.model, batch), lr=LR, micro_batch_size=2)
         )
     return [json.loads(line) for line in (folder / "timing.jsonl").read_text().splitlines()]
 

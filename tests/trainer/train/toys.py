@@ -69,18 +69,18 @@ class ListSource:
     def total_targets(self) -> int:
         return int(sum(weights.sum() for _, weights in self.planned))
 
-    def steps(self, state: Mapping[str, Any] | None, rank: int, world: int, micro_rows: int) -> Iterator[Step]:
+    def steps(self, state: Mapping[str, Any] | None, rank: int, world: int, micro_batch_size: int) -> Iterator[Step]:
         for index in range(state["steps"] if state else 0, len(self.planned)):
             ids, weights = self.planned[index]
             rows, seq_len = weights.shape
-            share = math.ceil(math.ceil(rows / world) / micro_rows) * micro_rows
+            share = math.ceil(math.ceil(rows / world) / micro_batch_size) * micro_batch_size
             mine, wanted = torch.zeros(share, seq_len + 1, dtype=torch.int64), torch.zeros(share, seq_len)
             documents = torch.full((share, seq_len), -1, dtype=torch.int32)
             count = len(range(rank, rows, world))
             mine[:count], wanted[:count], documents[:count] = ids[rank::world], weights[rank::world], 0
             positions = torch.arange(seq_len).expand(share, seq_len)
             fields = (mine[:, :-1], mine[:, 1:], wanted, documents, positions)
-            parts = zip(*(field.split(micro_rows) for field in fields), strict=True)
+            parts = zip(*(field.split(micro_batch_size) for field in fields), strict=True)
             batches = tuple(Batch(*part, pieces=1) for part in parts)
             yield Step(index, seq_len, rows, int(weights.sum()), batches, {"steps": index + 1})
 
@@ -96,7 +96,7 @@ def run(
     model: nn.Module | None = None,
     loss: Callable[..., tuple[Tensor, Tensor]] = loss,
     ranks: Ranks = ONE,
-    micro_rows: int = 2,
+    micro_batch_size: int = 2,
     optimizer: str = "adamw",
     average: bool = False,
     reference: bool = False,
@@ -135,7 +135,9 @@ def run(
             if number > training.progress.stage:
                 training.begin_stage(number, reset=number == 1, average=average, reference=reference)
             bound = partial(loss, training.model)
-            if not loop.train(Stage(name=f"s{number}", source=source, loss=bound, lr=lr, micro_rows=micro_rows)):
+            if not loop.train(
+                Stage(name=f"s{number}", source=source, loss=bound, lr=lr, micro_batch_size=micro_batch_size)
+            ):
                 break
     return training
 

@@ -11,7 +11,7 @@ from trainer.plan.ramps import value_at
 from trainer.train.ranks import Ranks
 
 
-def micro_rows(model: ModelSpec, vocab_size: int, spec: TrainingSpec, ranks: Ranks) -> tuple[int, ...]:
+def micro_batch_size(model: ModelSpec, vocab_size: int, spec: TrainingSpec, ranks: Ranks) -> tuple[int, ...]:
     """For every stage, after it was seen that there is memory for it. To be asked before the model is on the device.
 
     Raises:
@@ -36,9 +36,9 @@ def fitting(shape: Shape, spec: TrainingSpec, stage: StageSpec, there: Room, own
     """
     group = together(stage)
     share = -(-rows_of(stage) // (world * group)) * group
-    rows = min(spec.micro_rows or share, share)
-    if spec.micro_rows is None:
-        rows = memory.largest_micro_rows(shape, own, there, seq_len=longest_row(stage), at_most=share)
+    rows = min(spec.micro_batch_size or share, share)
+    if spec.micro_batch_size is None:
+        rows = memory.largest_micro_batch_size(shape, own, there, seq_len=longest_row(stage), at_most=share)
     return max(rows - rows % group, group)
 
 
