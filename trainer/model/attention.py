@@ -21,8 +21,8 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 Body = Literal["sdpa", "plain", "flex"]
 
-_BLOCK = 128
-"""Positions of FlexAttention's blocks."""
+BLOCK = 128
+"""Positions of FlexAttention's blocks. Shorter rows are no work for it: torch 2.11 finds no kernel for some of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ def document_blocks(documents: Tensor) -> BlockMask:
     """
     seq = documents.shape[1]
     ids = torch.where(documents < 0, torch.iinfo(documents.dtype).max, documents)
-    ids = functional.pad(ids, (0, -seq % _BLOCK), value=torch.iinfo(documents.dtype).max)
-    first, last = ids[:, ::_BLOCK], ids[:, _BLOCK - 1 :: _BLOCK]
+    ids = functional.pad(ids, (0, -seq % BLOCK), value=torch.iinfo(documents.dtype).max)
+    first, last = ids[:, ::BLOCK], ids[:, BLOCK - 1 :: BLOCK]
     places = torch.arange(first.shape[1], device=ids.device)
     whole = (first[:, None, :] == last[:, :, None]) & (places[:, None] > places)
     part = (last[:, None, :] >= first[:, :, None]) & (places[:, None] >= places) & ~whole
@@ -84,7 +84,7 @@ def document_blocks(documents: Tensor) -> BlockMask:
         return (ids[row, query] == ids[row, key]) & (query >= key)
 
     return BlockMask.from_kv_blocks(
-        *_listed(part), *_listed(whole), BLOCK_SIZE=_BLOCK, mask_mod=seen, seq_lengths=(seq, seq)
+        *_listed(part), *_listed(whole), BLOCK_SIZE=BLOCK, mask_mod=seen, seq_lengths=(seq, seq)
     )
 
 

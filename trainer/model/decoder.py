@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from schemas.training import ModelSpec, RopeScaling
 from trainer.errors import TrainerError
 from trainer.model import rope
-from trainer.model.attention import AttentionSpec, Body, attention, causal, within_documents
+from trainer.model.attention import BLOCK, AttentionSpec, Body, attention, causal, within_documents
 from trainer.model.cache import KeyValueCache, LayerCache
 from trainer.model.shape import Shape
 
@@ -247,5 +247,5 @@ class Decoder(nn.Module):
             return causal(tokens.shape[1], past, self.body or "sdpa", dtype, tokens.device)
         if past:
             raise TrainerError(f"documents can't be told apart behind {past} cached positions; give one or the other")
-        compiled = tokens.is_cuda and torch.compiler.is_compiling() and dtype != torch.float64
-        return within_documents(documents, self.body or ("flex" if compiled else "sdpa"), dtype)
+        flex = tokens.is_cuda and torch.compiler.is_compiling() and dtype != torch.float64 and tokens.shape[1] >= BLOCK
+        return within_documents(documents, self.body or ("flex" if flex else "sdpa"), dtype)

@@ -89,19 +89,22 @@ def test_one_graph_a_length_and_what_it_computes(packed: bool, checkpoint_activa
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="compiles for a GPU")
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("length", [300, 96])  # the shorter one is below FlexAttention's blocks
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_gpu_computes_what_a_cpu_does_and_twice_the_same(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_computes_what_a_cpu_does_and_twice_the_same(
+    packed: bool, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     model, plain = Decoder(SPEC, 97).to("cuda"), Decoder(SPEC, 97, body="plain")
     compiled = torch.compile(model, dynamic=False, fullgraph=True)
     torch.use_deterministic_algorithms(True)
     try:
-        found, again = (gradients(model, compiled, 300, packed, narrow=False) for _ in range(2))
-        narrow = gradients(model, compiled, 300, packed)
+        found, again = (gradients(model, compiled, length, packed, narrow=False) for _ in range(2))
+        narrow = gradients(model, compiled, length, packed)
     finally:
         torch.use_deterministic_algorithms(False)
     assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
-    expected = gradients(plain, plain, 300, packed, narrow=False)
+    expected = gradients(plain, plain, length, packed, narrow=False)
     for bound, values in ((1e-4, found), (0.02, narrow)):
         for one, other in zip(values, expected, strict=True):
             assert (one - other).abs().max() <= bound * max(1.0, float(other.abs().max()))
