@@ -63,7 +63,7 @@ def continued(
       decoder: On any device.
       beginnings: [n] of ids.
       endings: [n] of any number of ids each; one that is longer than the context leaves is an error of the caller's.
-      tokens_at_once: Bounds memory; a longer beginning goes alone.
+      tokens_at_once: Bounds memory; a beginning that is longer with its longest ending goes alone.
 
     Returns:
       [n] of [endings] of [len(ending)]; behind an empty beginning an ending's first token is only read.
@@ -72,7 +72,7 @@ def continued(
     weight = next(decoder.parameters())
     kind = weight.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-    for group in _alike(beginnings, tokens_at_once):
+    for group in _alike(beginnings, endings, tokens_at_once):
         read = np.stack([beginnings[n][:-1] for n in group]).astype(np.int64)
         room = read.shape[1] + max((len(ending) for n in group for ending in endings[n]), default=0)
         cache = KeyValueCache(decoder.spec, len(group), room, dtype=dtype, device=weight.device)
@@ -122,12 +122,14 @@ def _groups(rows: Sequence[Ids], tokens_at_once: int) -> list[list[int]]:
     return groups
 
 
-def _alike(rows: Sequence[Ids], tokens_at_once: int) -> list[list[int]]:
-    """Numbers of rows of one length each, as many together as fit."""
+def _alike(beginnings: Sequence[Ids], endings: Sequence[Sequence[Ids]], tokens_at_once: int) -> list[list[int]]:
+    """Numbers of beginnings of one length each, as many together as fit with the longest ending among them."""
+    longest = [max(map(len, own), default=0) for own in endings]
     groups: list[list[int]] = []
-    for n in sorted(range(len(rows)), key=lambda n: (-len(rows[n]), n)):
-        size = len(rows[n])
-        if not groups or len(rows[groups[-1][0]]) != size or (len(groups[-1]) + 1) * size > tokens_at_once:
+    for n in sorted(range(len(beginnings)), key=lambda n: (-len(beginnings[n]), -longest[n], n)):
+        first = groups[-1][0] if groups else n
+        width = len(beginnings[first]) + longest[first]
+        if not groups or len(beginnings[first]) != len(beginnings[n]) or (len(groups[-1]) + 1) * width > tokens_at_once:
             groups.append([])
         groups[-1].append(n)
     return groups

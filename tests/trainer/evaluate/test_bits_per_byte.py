@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from schemas.training import ModelSpec
 from tests.trainer.evaluate.models import decoder, tokenizer
 from trainer.evaluate.bits_per_byte import TEXTS_AT_ONCE, Loss, Text, evaluate
 from trainer.evaluate.log_probs import Ids, continued, log_probs
+from trainer.model.cache import KeyValueCache
 from trainer.model.decoder import Decoder
 
 TEXTS = [
@@ -113,6 +115,22 @@ def test_the_last_tokens_alone() -> None:
     for scores, all_of_them in zip(found, whole, strict=True):
         assert scores == pytest.approx(all_of_them[len(all_of_them) - len(scores) :], rel=1e-5)
     assert log_probs(model, []) == []
+
+
+def test_what_is_read_together_is_bounded_with_its_endings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also behind beginnings of no token at all."""
+    seen: list[int] = []
+
+    def noted(spec: ModelSpec, rows: int, capacity: int, **options: Any) -> KeyValueCache:
+        seen.append(rows * capacity)
+        return KeyValueCache(spec, rows, capacity, **options)
+
+    monkeypatch.setattr("trainer.evaluate.log_probs.KeyValueCache", noted)
+    model = decoder(tokenizer())
+    beginnings = [np.arange(n % 3) for n in range(60)]
+    endings = [[np.arange(1 + n % 7), np.arange(12)] for n in range(60)]
+    continued(model, beginnings, endings, 50)
+    assert max(seen) <= 50
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
