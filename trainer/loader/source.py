@@ -29,7 +29,7 @@ class Windows(Protocol):
         """Compiles it where it is not there."""
 
     def account(self) -> Account:
-        """What has become of the data in the windows that stand."""
+        """What has become of the data of a stage that has ended."""
 
 
 class PlanSource:
@@ -72,7 +72,7 @@ class PlanSource:
         return self._plan.total_targets
 
     def account(self) -> Account:
-        """What has become of the data, of a stage that has ended of all of it."""
+        """What has become of the data of a stage that has ended."""
         return self._plan.account()
 
     @property

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import itertools
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -98,10 +97,12 @@ class Plan:
             return self._windows[number]
 
     def account(self) -> Account:
-        """What has become of the data in all windows that stand; reads their markers alone."""
-        markers = itertools.takewhile(lambda found: found is not None, map(self._marker, itertools.count()))
+        """What has become of the data of a stage that has ended; of sound windows it reads the markers alone."""
+        found: list[Marker | Window] = []
+        while not found or not found[-1].last:
+            found.append(self._marker(len(found)) or self.window(len(found)))
         held = self.compiler.held
-        return account((found.counts for found in markers if found), {name: held[name].targets for name in held})
+        return account((window.counts for window in found), {name: held[name].targets for name in held})
 
     def summary(self) -> PlanSummary:
         """Steps, epochs and padding, for `--dry-run`; compiles the whole stage only where it is short.

@@ -4,9 +4,10 @@
 machine stands in `timing.jsonl` (`trainer.train.timing`).
 """
 
+import bisect
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ from storage.commit import replace_atomic
 from storage.errors import NO_SPACE, full_disk
 
 METRICS, TIMING = "metrics.jsonl", "timing.jsonl"
+Form = Mapping[str, Any]
+"""Fields of a row -> the types of their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +38,34 @@ class Row:
     """The step at which the process that wrote the row took over; 1 for one that began the run."""
 
 
+ROW: Form = {
+    "step": int,
+    "stage": str,
+    "tokens": int,
+    "seq_len": int,
+    "lr": int | float,
+    "loss": int | float | None,
+    "started": int,
+}
+
+
 class JsonLines:
     """A file of rows that each have a `step`, at most one a step, in order.
 
     Args:
       path: Made where it is missing.
       after: The step that the run goes on from; later rows, and what is no row or out of order, are taken out at once.
+      form: What a row must hold; None: a step.
 
     Attributes:
       stood: Rows that stood and were kept.
     """
 
-    def __init__(self, path: Path, after: int) -> None:
+    def __init__(self, path: Path, after: int, form: Form | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         self._path = path
-        length, behind, self.stood = _good(path, after)
+        length, behind, self.stood = _good(path, after, form)
         if behind:
             replace_atomic(str(path), path.read_bytes()[:length] + b"".join(behind))
         self._file = path.open("ab", buffering=0)
@@ -90,26 +105,47 @@ class JsonLines:
         self.close()
 
 
-def _good(path: Path, after: int) -> tuple[int, list[bytes], int]:
+def _good(path: Path, after: int, form: Form | None) -> tuple[int, list[bytes], int]:
     """Bytes of the good rows up to the first other one, the good rows behind that, and how many rows these are."""
-    length = size = stood = last = 0
+    with path.open("rb") as file:
+        steps = [_step(line, form) for line in file]
+    kept = _rising([step if step <= after else 0 for step in steps])
+    length = size = 0
     behind: list[bytes] = []
     with path.open("rb") as file:
-        for line in file:
-            if last < (step := _step(line)) <= after:
-                stood, last = stood + 1, step
+        for number, line in enumerate(file):
+            if number in kept:
                 if length == size:
                     length += len(line)
                 else:
                     behind.append(line)
             size += len(line)
-    return length, behind, stood
+    return length, behind, len(kept)
 
 
-def _step(line: bytes) -> int:
+def _rising(steps: Sequence[int]) -> set[int]:
+    """Places of the most steps that rise, those of 0 left out: one row that is damaged takes no other with it."""
+    tails: list[int] = []
+    places: list[int] = []
+    before: list[int] = []
+    for place, step in enumerate(steps):
+        length = bisect.bisect_left(tails, step) if step else -1
+        before.append(places[length - 1] if length > 0 else -1)
+        if length >= 0:
+            tails[length:], places[length:] = [step, *tails[length + 1 :]], [place, *places[length + 1 :]]
+    kept, place = set[int](), places[-1] if places else -1
+    while place >= 0:
+        kept.add(place)
+        place = before[place]
+    return kept
+
+
+def _step(line: bytes, form: Form | None) -> int:
     """Of a row, whole to its end; 0 of what is none."""
     try:
-        step = json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        row = json.loads(line)
+        step = row["step"]
+        good = form is None or (row.keys() == form.keys() and all(isinstance(row[key], form[key]) for key in form))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return 0
-    return step if type(step) is int and line.endswith(b"\n") else 0
+    return step if good and type(step) is int and step > 0 and line.endswith(b"\n") else 0

@@ -11,6 +11,7 @@ import torch
 from schemas.training import ModelSpec, TrainingSpec
 from storage.lock import Lock
 from trainer import materials, own_tokenizer
+from trainer.errors import IntegrityError, TrainerError
 from trainer.materials import Materials
 from trainer.model.decoder import Decoder
 from trainer.segments.tokenize import Progress
@@ -80,6 +81,11 @@ def prepare(
       What `trainer.train.run.train` raises before the first step.
     """
     start = ranks.broadcast_object(stored(options.init, watcher.note) if options.init and ranks.first else None)
+    if options.fresh and start and start.path.is_relative_to(output.resolve()):
+        raise TrainerError(
+            f"--fresh would delete {str(start.path)!r}, which the run is to start from: it lies in the output; give "
+            "another output"
+        )
     spec = fitted(spec, start, options.anneal)
     materials.check(spec, data)
     given = given_tokenizer(options, start)
@@ -129,10 +135,21 @@ def _settled(model: ModelSpec, ids: int, spec: TrainingSpec, ranks: Ranks) -> tu
 
 
 def _standing(output: Path, note: Callable[[str], None]) -> tuple[bool, Checkpoint | None]:
-    """Whether the run is finished; if not, its newest sound checkpoint, where there is one."""
-    if all((output / name).exists() for name in _RESULT):
+    """Whether the run is finished; if not, its newest sound checkpoint, where there is one.
+
+    Raises:
+      IntegrityError: No checkpoint is whole; or a part of a finished run's result is gone, and so are they.
+    """
+    missing = [name for name in _RESULT if not (output / name).exists()]
+    if not missing:
         return True, None
-    return False, checkpoint.latest(output / CHECKPOINTS, note)
+    found = checkpoint.latest(output / CHECKPOINTS, note)
+    if found is None and SUCCESS not in missing:
+        raise IntegrityError(
+            f"{str(output)!r} is finished, has lost {' and '.join(missing)}, and has no checkpoint to make that again "
+            "from; restore either, or start anew with --fresh"
+        )
+    return False, found
 
 
 def _tokenized(

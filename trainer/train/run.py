@@ -27,14 +27,14 @@ from trainer.train.gates import Gates
 from trainer.train.guards import Guards
 from trainer.train.identity import PLANS, SUCCESS
 from trainer.train.loop import Loop, Stage
-from trainer.train.metrics import METRICS, TIMING, JsonLines
+from trainer.train.metrics import METRICS, ROW, TIMING, JsonLines
 from trainer.train.micro_batch_size import together
 from trainer.train.precision import compile_model, make_deterministic, threads_for
 from trainer.train.prepare import EVENTS, SUMMARY, Prepared, prepare
 from trainer.train.ranks import Ranks, joined
 from trainer.train.start import Options, Watcher
 from trainer.train.stop import Stop
-from trainer.train.timing import Clock
+from trainer.train.timing import TIMING_ROW, Clock
 from trainer.train.training import Training
 from trainer.train.writer import CheckpointWriter
 from trainer.trained import CHECKPOINTS
@@ -199,8 +199,8 @@ def _loop(
     stop = stack.enter_context(Stop())
     metrics = timing = writer = board = None
     if ranks.first:
-        metrics = stack.enter_context(JsonLines(output / METRICS, step))
-        timing = stack.enter_context(JsonLines(output / TIMING, step))
+        metrics = stack.enter_context(JsonLines(output / METRICS, step, ROW))
+        timing = stack.enter_context(JsonLines(output / TIMING, step, TIMING_ROW))
         if metrics.stood < step:
             watcher.note(
                 f"{METRICS} has good rows of {metrics.stood:,} of the {step:,} steps behind which the run goes on: the "

@@ -23,6 +23,22 @@ _WAITS = 1_000
 Item = TypeVar("Item")
 
 
+_KNOWN, _NUMBER = int | float, int | float | None
+TIMING_ROW = {
+    "step": int,
+    "steps": int,
+    "seconds": _KNOWN,
+    "tokens_per_second": _KNOWN,
+    "mfu": _NUMBER,
+    "data_fill": _NUMBER,
+    "data_wait_p99": _NUMBER,
+    "data_wait_max": _NUMBER,
+    "queue_depth": _NUMBER,
+    "control_ratio": _NUMBER,
+}
+"""Fields of a row of timing.jsonl."""
+
+
 @dataclass(slots=True)
 class Clock:
     """Measures steps on this rank, and writes a row about all ranks every 16 steps.

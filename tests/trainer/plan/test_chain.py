@@ -158,6 +158,8 @@ def test_what_became_of_a_long_stage_is_known_from_its_markers(tmp_path: Path) -
         assert getattr(account, field) == sum(getattr(window.counts, field) for window in found), field
     assert account.targets == sum(part.targets for part in account.sources.values())
     assert account.documents == sum(part.documents for part in account.sources.values())
+    (tmp_path / "00001.json").write_bytes(b"")
+    assert mixed(tmp_path).account() == account  # what is damaged is compiled again
     held = mixed(tmp_path).compiler.held
     assert account.sources["web"].epochs == found[-1].cursors["web"].targets / held["web"].targets
 

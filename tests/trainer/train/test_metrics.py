@@ -3,6 +3,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,8 @@ def rows(*steps: int) -> bytes:
         (rows(1, 2, 2, 1, 3), 3, rows(1, 2, 3)),  # one a step, in order
         (rows(1, 99, 2, 3, 4), 3, rows(1, 2, 3)),
         (rows(-1, 0, 1), 3, rows(1)),
+        (rows(1, 2, 40, 3, 4, 5), 50, rows(1, 2, 3, 4, 5)),  # one step that is wrong takes no other row with it
+        (rows(1, 5, 2, 3, 4, 5), 5, rows(1, 2, 3, 4, 5)),
     ],
 )
 def test_cut_back(tmp_path: Path, content: bytes, after: int, left: bytes) -> None:
@@ -45,6 +48,17 @@ def test_cut_back(tmp_path: Path, content: bytes, after: int, left: bytes) -> No
         lines.add({"step": 8, "loss": None})
         assert path.read_bytes() == left + b'{"step": 8, "loss": null}\n'  # seen at once
         lines.sync()
+
+
+@pytest.mark.parametrize(
+    "row", [{"step": 2}, {"step": 2, "loss": "x"}, {"step": 2, "loss": 1.0, "more": 1}, {"step": 2.0, "loss": 1.0}]
+)
+def test_a_row_of_another_form_is_none(tmp_path: Path, row: dict[str, Any]) -> None:
+    path, good = tmp_path / "metrics.jsonl", [{"step": 1, "loss": None}, {"step": 2, "loss": 0.5}]
+    path.write_text("".join(json.dumps(each) + "\n" for each in (good[0], row, good[1])))
+    with JsonLines(path, 9, {"step": int, "loss": int | float | None}) as lines:
+        assert lines.stood == 2
+    assert [json.loads(line) for line in path.read_bytes().splitlines()] == good
 
 
 def test_made_where_missing(tmp_path: Path) -> None:

@@ -224,6 +224,25 @@ OTHERS: dict[str, tuple[Callable[[], TrainingSpec], str]] = {
 }
 
 
+@pytest.mark.parametrize("anneal", [False, True])
+def test_fresh_deletes_nothing_that_it_starts_from(copy: Made, anneal: bool) -> None:
+    standing = sorted(path for path in copy.output.rglob("*"))
+    for init in (copy.output, next(copy.output.glob("checkpoints/*"))):
+        with pytest.raises(TrainerError, match=r"--fresh would delete .* which the run is to start from"):
+            copy.go(spec(), init=str(init), anneal=anneal, fresh=True)
+    assert sorted(path for path in copy.output.rglob("*")) == standing
+
+
+def test_a_finished_run_without_checkpoints_is_not_trained_again(copy: Made) -> None:
+    shutil.rmtree(copy.output / "checkpoints")
+    assert copy.go(spec()) is True  # its result stands
+    (copy.output / "report.html").unlink()
+    rows = copy.rows
+    with pytest.raises(IntegrityError, match=r"has lost report\.html, and has no checkpoint to make that again from"):
+        copy.go(spec())
+    assert copy.rows == rows
+
+
 @pytest.mark.parametrize("case", OTHERS)
 def test_another_recipe_is_refused(tiny: Made, case: str) -> None:
     make, words = OTHERS[case]
