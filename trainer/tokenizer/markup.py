@@ -7,7 +7,7 @@ their own.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
@@ -22,8 +22,19 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from trainer.errors import TrainerError
 
 _MARKS = "chat_marks"
-_FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What calling and computing inside a template may end in: `.index('zz')`, `x / 0`, `{}['a']`, `range(10 ** 9)`."""
+_FAILURES = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What calling and computing inside a template may end in: `.index('zz')`, `x / 0`, `{}['a']`, `range(10 ** 9)`; and
+compiling it, for Jinja makes Python of it: `{% break %}` outside a loop, a thousand brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +88,18 @@ def render(
         )
     except _FAILURES as error:
         first = messages[0]["content"][:80] if messages else ""
-        raise TrainerError(f"the chat template can't render the conversation that begins {first!r}: {error}") from error
+        why = str(error) or type(error).__name__
+        raise TrainerError(f"the chat template can't render the conversation that begins {first!r}: {why}") from error
 
 
-def literals(template: str) -> Iterator[str]:
+def literals(template: str) -> list[str]:
     """Texts that stand in a template, between its tags and quoted inside them; none of one that is broken."""
     try:
         parsed = _environment().parse(template)
-    except jinja2.TemplateError:
-        return
-    yield from (node.data for node in parsed.find_all(nodes.TemplateData))
-    yield from (node.value for node in parsed.find_all(nodes.Const) if isinstance(node.value, str))
+        written = [node.data for node in parsed.find_all(nodes.TemplateData)]
+        return written + [node.value for node in parsed.find_all(nodes.Const) if isinstance(node.value, str)]
+    except _FAILURES:
+        return []
 
 
 class _Generation(Extension):

@@ -3,9 +3,9 @@
 Text is encoded in two ways that differ in one thing, what becomes of a special token's name inside the text:
 
 - `encode_documents` and `encode_texts` are for training. Crawled text is hostile: a page that says `<|endoftext|>` gets
-  the ids of those thirteen characters, never the special id. Tokens that the chat template writes count as special,
+  the ids of those thirteen characters, never the special id. Marks that the chat template writes count as special,
   for some tokenizers (DeepSeek R1's distillates) don't call those that begin a turn so; other added tokens, such as
-  runs of blanks, are text's.
+  words and runs of blanks, are text's.
 - `encode` is for evaluation and use. It gives what `AutoTokenizer` gives by default on the exported folder: names of
   special tokens become their ids, and whatever the post-processor adds is added.
 
@@ -60,7 +60,7 @@ class Tokenizer:
       pad_id: None where none is named.
       largest_id: added tokens included.
       dtype: uint16 where every id fits, else uint32.
-      special_tokens: those called so, and added ones that the chat template writes.
+      special_tokens: those called so, and added marks that the chat template writes.
       special: their names and ids.
       names: bos_token, eos_token, pad_token, as far as there are any.
       chat_template: Jinja; ours where the tokenizer brings none but knows its tokens; else empty.
@@ -144,7 +144,7 @@ class Tokenizer:
             raise TrainerError(f"no tokenizer at {file!r}; give a tokenizer.json or the folder that holds one")
         names, template, own_ends = _configuration(join(folder, CONFIG))
         if (own := _read(join(folder, TEMPLATE))) is not None:
-            template = own.decode()
+            template = _decoded(own, join(folder, TEMPLATE))
         return cls(raw, names | ({"eos_token": eos} if eos else {}), template, file, (*own_ends, *ends))
 
     def encode(self, text: str) -> list[int]:
@@ -314,6 +314,13 @@ def _configuration(path: str) -> tuple[dict[str, str], str, list[int]]:
     ends = config.get(ENDS)
     ends = [number for number in ends if type(number) is int] if isinstance(ends, list) else []
     return names, template if isinstance(template, str) else "", ends
+
+
+def _decoded(raw: bytes, path: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise TrainerError(f"{path!r} is no UTF-8: {error}; save it as UTF-8, or leave it out") from error
 
 
 def _read(path: str) -> bytes | None:

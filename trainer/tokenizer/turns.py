@@ -16,12 +16,22 @@ _TRIED = (
     (("user", "assistant"), False),
     (("user",), True),
     (("system", "user", "assistant"), False),
+    (("user", "assistant", "user"), False),
+    (("user", "assistant", "user"), True),
 )
-"""Roles of the conversations, and whether what begins an answer is asked for; templates may refuse some."""
+"""Roles of the conversations, and whether what begins an answer is asked for; templates may refuse some, and may close
+an answer only where another turn follows."""
+
+_MARK = re.compile(r"[^\w\s].*\w.*[^\w\s]", re.DOTALL)
+"""A name between punctuation: `<|user|>`, `[INST]`, `</think>`. A word is none, nor one with its full stop."""
 
 
 def own_tokens(template: str, names: Mapping[str, str], tokens: Iterable[str]) -> set[str]:
-    """Those tokens that a template writes, blank ones aside: quoted in it, or put together when it is rendered.
+    """Those tokens that a template writes as marks: quoted in it, or put together when it is rendered.
+
+    A mark begins and ends with punctuation. Words, punctuation and blanks that were added to a vocabulary are text's,
+    also where a template's own sentences and names of roles hold them: those would be learnt by other ids than they
+    are read by.
 
     Args:
       template: Jinja; of a broken or an empty one nothing is known.
@@ -29,11 +39,11 @@ def own_tokens(template: str, names: Mapping[str, str], tokens: Iterable[str]) -
       tokens: candidates.
     """
     texts = [*markup.literals(template), *_renderings(template, names)]
-    return {token for token in tokens if token.strip() and any(token in text for text in texts)}
+    return {token for token in tokens if _MARK.fullmatch(token.strip()) and any(token in text for text in texts)}
 
 
 def answer_end(template: str, names: Mapping[str, str], tokens: Iterable[str]) -> str | None:
-    """The first of the tokens behind an answer's content; None where a template closes answers with none of them.
+    """The first of the tokens behind an answer's content, be it what begins the next turn; None where there is none.
 
     Args:
       template: Jinja; of a broken or an empty one nothing is known.

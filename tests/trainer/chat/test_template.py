@@ -353,6 +353,8 @@ def test_generation_tags_of_a_template_decide(tmp_path: Path) -> None:
         ("qwen2", "{{ messages[0].content }}", talk("hi", "x"), r"knows neither add_generation_prompt nor generation"),
         ("llama3", PLAIN.replace(":", ": "), talk("hi", "The cat"), r"a token .* reaches over .*assistant: ' 'The cat"),
         ("qwen2", "{% if %}", talk("hi", "x"), r"can't render the conversation that begins 'hi'"),
+        ("qwen2", "{% break %}", talk("hi", "x"), r"can't render the conversation that begins 'hi': 'break' outside"),
+        ("qwen2", "{{ 'a' * 10 ** 15 }}", talk("hi", "x"), r"can't render .* begins 'hi': MemoryError"),
         ("qwen2", "{{ messages.append(1) }}", talk("hi", "x"), r"can't render .* 'hi'.*unsafe"),
         *(
             ("qwen2", f"{{{{ {failing} }}}}", talk("hi", "x"), r"can't render the conversation that begins 'hi': .+")

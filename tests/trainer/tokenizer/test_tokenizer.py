@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken, models
 from tokenizers import Tokenizer as Backend
-from tokenizers import models
 from transformers import AutoTokenizer
 from transformers.models.auto import tokenization_auto
 
@@ -210,9 +210,22 @@ TURNS = {
     "no special one": (BODY.replace("CLOSE", "<tool_call>"), "<tool_call>"),
     "the document's": (BODY.replace("CLOSE", "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}"), None),
     "the document's behind it": (BODY.replace("CLOSE", "<|end|>") + "{{ eos_token }}", "<|end|>"),
-    "words": (BODY.replace("CLOSE", "\n\n### "), None),
+    "words": (BODY.replace("CLOSE", "\n\n### "), "<|im_start|>"),
+    "words alone": (BODY.replace("<|im_start|>", "").replace("CLOSE", "\n\n### "), None),
+    "a token between turns": (BODY.replace("CLOSE", "{% if not loop.last %}<|end|>{% endif %}"), "<|end|>"),
+    "a token where an answer may not be last": (
+        "{% if messages[-1].role != 'user' or not add_generation_prompt %}{{ raise_exception('no') }}{% endif %}"
+        + BODY.replace("CLOSE", "<|end|>"),
+        "<|end|>",
+    ),
     "none": ("{{ messages[0].content }}", None),
     "broken": ("{% if %}", None),
+    "no Python": ("{% break %}<|end|>", None),
+    "nested too deep for Python": ("{% for a in messages %}" * 25 + "<|end|>" + "{% endfor %}" * 25, None),
+    "brackets too deep": ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", None),
+    "a sum too deep": ("{{ " + "+".join(["'a'"] * 3000) + " }}", None),
+    "a number too long": ("{{ " + "9" * 5000 + " }}", None),
+    "more than memory": ("{{ 'a' * 10 ** 15 }}", None),
     "refuses all": ("{{ raise_exception('no') }}", None),
     "takes a system's turn alone": (
         "{% if messages[0].role != 'system' %}{{ raise_exception('no system') }}{% endif %}"
@@ -250,6 +263,23 @@ def test_ends_that_are_given_are_kept_where_they_are_no_words(tmp_path: Path) ->
     for named, extra in ((["x", [start], None, True, start], [start]), (start, [])):
         write(tmp_path / "odd", "qwen2", end_ids=named)
         assert Tokenizer.load(tmp_path / "odd").end_ids == (eos, end, *extra)
+
+
+SPEAKS = "{{ '<|im_start|>system\n당신은 유용한 어시스턴트입니다.<|im_end|>\n' }}" + BODY.replace(
+    "CLOSE", "[END]{% if m.role == 'user' %}</think>{% endif %}"
+)
+
+
+def test_added_words_in_a_template_stay_text_and_marks_in_it_do_not(tmp_path: Path) -> None:
+    backend = Backend.from_str(qwen2().decode())
+    words = ["입니다", "입니다.", "user", "system", ".", "유용한 "]
+    backend.add_tokens([AddedToken(name, special=False, normalized=False) for name in [*words, "[END]", "</think>"]])
+    tokenizer = Tokenizer(backend.to_str().encode(), {"eos_token": "<|endoftext|>"}, SPEAKS)
+    assert set(tokenizer.special) == {"<|endoftext|>", "<|im_start|>", "<|im_end|>", "[END]", "</think>"}
+    text = "도서관입니다. a user of 유용한 system."
+    tokenizer.save(tmp_path)
+    assert tokenizer.encode_text(text) == tokenizer.encode(text) == by_transformers(tmp_path)(text)["input_ids"]
+    assert set(map(tokenizer._plain.token_to_id, ("입니다.", "user"))) < set(tokenizer.encode_text(text))
 
 
 def drop_out(told: dict[str, Any]) -> None:
@@ -299,6 +329,11 @@ def test_files_that_are_not_there_or_not_what_they_should_be(tmp_path: Path) -> 
     (folder / "tokenizer_config.json").write_text("{")
     with pytest.raises(TrainerError, match=r"tokenizer_config.json' is no JSON"):
         Tokenizer.load(folder)
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(TrainerError, match=r"chat_template.jinja' is no UTF-8: .*; save it as UTF-8, or leave it out"):
+        Tokenizer.load(folder)
+    (folder / "chat_template.jinja").unlink()
     with pytest.raises(TrainerError, match=r"holds no token '\[PAD\]', which is to be its pad_token"):
         load(tmp_path, "qwen2", pad_token="[PAD]")
 
