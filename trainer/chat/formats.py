@@ -3,8 +3,9 @@
 Read are: ours; OpenAI's `messages`; TRL's `prompt` with `completion`, or with `chosen` and `rejected`, each as text or
 as messages; UltraFeedback's, a `prompt` beside whole conversations that begin with it; `chosen` and `rejected` as whole
 conversations alone, in messages or in the text form of Anthropic's HH data
-(https://github.com/anthropics/hh-rlhf): "\\n\\nHuman: …\\n\\nAssistant: …". An assistant's message may bring its
-reasoning under a key of its own, by any of the names that servers give it.
+(https://github.com/anthropics/hh-rlhf): "\\n\\nHuman: …\\n\\nAssistant: …". A `system` beside any of them is its first
+message. An assistant's message may bring its reasoning under a key of its own, by any of the names that servers give
+it.
 """
 
 import re
@@ -22,10 +23,13 @@ _ROLES: dict[str, Literal["system", "user", "assistant"]] = {
     "user": "user",
     "assistant": "assistant",
 }
+_SYSTEM = ("system", "system_prompt")
+"""Of a row: Anthropic's name of what a system says, and another."""
 _TOOLS = ("tools", "functions", "chat_template_kwargs")
 """Of a row: what would change what a template writes."""
 _MORE = ("tool_calls", "function_call", "tools", "name", "refusal", "audio")
 """Of a message: what it says besides its content."""
+_NOTHING = ("", "[]", "{}", "null")
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 """DeepSeek's and Qwen's name, vLLM's and OpenRouter's, gpt-oss's and Ollama's."""
 
@@ -41,6 +45,8 @@ def conversation(row: Row) -> Conversation:
     if "messages" in value:
         messages = _messages(value["messages"], f"{row.where}: messages")
     elif "prompt" in value and "completion" in value:
+        if value.get("label") is False:  # TRL's form for KTO
+            raise TrainerError(f"{row.where}: label: False calls the completion a bad one; leave such rows out")
         messages = _whole("completion", row)
     elif "chosen" in value:
         messages = _whole("chosen", row)
@@ -48,7 +54,7 @@ def conversation(row: Row) -> Conversation:
         raise _unknown(row, "messages, or prompt with completion, or chosen")
     if not any(message.role == "assistant" and message.content.strip() for message in messages):
         raise TrainerError(f"{row.where}: no answer of an assistant in {_short(value)}; nothing can be learnt from it")
-    return Conversation(id=_id(row), messages=messages, language=_language(row))
+    return Conversation(id=_id(row), messages=_led(messages, row), language=_language(row))
 
 
 def preference(row: Row) -> Preference:
@@ -68,7 +74,22 @@ def preference(row: Row) -> Preference:
         raise TrainerError(f"{row.where}: two answers of an assistant to a user were expected, not {_short(value)}")
     if not chosen.content.strip():
         raise TrainerError(f"{row.where}: the chosen answer is empty in {_short(value)}")
-    return Preference(id=_id(row), prompt=tuple(prompt), chosen=chosen, rejected=rejected, language=_language(row))
+    led = _led(prompt, row)
+    return Preference(id=_id(row), prompt=led, chosen=chosen, rejected=rejected, language=_language(row))
+
+
+def _led(messages: Sequence[Message], row: Row) -> tuple[Message, ...]:
+    """A conversation behind what a system says beside it."""
+    value = row.value
+    given = {key: _text(value[key], f"{row.where}: {key}") for key in _SYSTEM if not _says_nothing(value.get(key))}
+    standing = {message.content for message in messages if message.role == "system"}
+    if not given or {*given.values()} <= standing:
+        return tuple(messages)
+    if len({*given.values()} | standing) > 1:
+        raise TrainerError(
+            f"{row.where}: {' and '.join(given)} {_short(given)} beside other words of a system; give one of them"
+        )
+    return Message(role="system", content=next(iter(given.values()))), *messages
 
 
 def _messages(value: Any, where: str) -> tuple[Message, ...]:
@@ -89,20 +110,35 @@ def _message(value: Any, where: str) -> Message:
             f"{where}.role: {_short(role)} can't be learnt, only {', '.join(_ROLES)}; leave such conversations out"
         )
     _see_plain(value, _MORE, f"{where}.")
-    weight = value.get("weight")
-    if weight is not None and (isinstance(weight, bool) or weight != 1):
-        raise TrainerError(f"{where}.weight: {_short(weight)} can't be kept; every answer is learnt, with weight 1")
+    if role == "assistant":
+        _see_learnt(value, where)
     content = _text(value.get("content"), f"{where}.content")
     return Message(role=_ROLES[role], content=content, reasoning_content=_reasoning(value, where))
+
+
+def _see_learnt(answer: Mapping[str, Any], where: str) -> None:
+    """An answer asks for no other part in the loss than all have."""
+    weight, train = answer.get("weight"), answer.get("train")
+    if weight is not None and (isinstance(weight, bool) or weight != 1):
+        raise TrainerError(f"{where}.weight: {_short(weight)} can't be kept; every answer is learnt, with weight 1")
+    if train is not None and train is not True:
+        raise TrainerError(f"{where}.train: {_short(train)} can't be kept; every answer is learnt")
 
 
 def _see_plain(value: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
     """Nothing stands under keys that aren't read and would change what is learnt."""
     for key in keys:
-        if value.get(key):
+        if not _says_nothing(value.get(key)):
             raise TrainerError(
                 f"{where}{key}: {_short(value[key])} can't be learnt; leave such conversations out, or the key"
             )
+
+
+def _says_nothing(value: Any) -> bool:
+    """Empty or false, also as JSON in a text; or options that all are."""
+    if isinstance(value, str):
+        return value.strip() in _NOTHING
+    return not value or (isinstance(value, Mapping) and all(map(_says_nothing, value.values())))
 
 
 def _reasoning(message: Mapping[str, Any], where: str) -> str:
@@ -141,15 +177,19 @@ def _whole(side: str, row: Row) -> tuple[Message, ...]:
     if "prompt" not in row.value:
         return _messages(value, where)
     given = row.value["prompt"]
-    prompt = _prompt(given, f"{row.where}: prompt", side)
-    if isinstance(value, str):
+    if isinstance(value, str) and not _is_hh(value):
         text = _string(value, where)
-        return *prompt, Message(role="assistant", content=text.strip() if _is_hh(given) else text)
+        answer = Message(role="assistant", content=text.strip() if _is_hh(given) else text)
+        return *_prompt(given, f"{row.where}: prompt", side), answer
     messages = (_message(value, where),) if isinstance(value, Mapping) else _messages(value, where)
+    if not given and len(messages) > 1:
+        return messages
+    prompt = _prompt(given, f"{row.where}: prompt", side)
     if len(messages) == 1 and messages[0].role == "assistant":
         return *prompt, *messages
-    asked = next((message.content for message in messages if message.role == "user"), "")
-    if messages[: len(prompt)] == prompt or (isinstance(given, str) and given and asked.startswith(given)):
+    # a prompt of plain text says nothing of the system's turn
+    spoken = [message for message in messages if message.role != "system"] if isinstance(given, str) else messages
+    if [*map(_bare, spoken[: len(prompt)])] == [*map(_bare, prompt)]:
         return messages
     raise TrainerError(
         f"{where}: beside a prompt one message of an assistant was expected, or a conversation that begins with it, "
@@ -172,8 +212,13 @@ def _prompt(value: Any, where: str, side: str) -> tuple[Message, ...]:
     return messages
 
 
-def _is_hh(prompt: Any) -> bool:
-    return isinstance(prompt, str) and _HH.match(prompt) is not None
+def _bare(message: Message) -> Message:
+    """Without blanks around its content."""
+    return message.model_copy(update={"content": message.content.strip()})
+
+
+def _is_hh(text: Any) -> bool:
+    return isinstance(text, str) and _HH.match(text) is not None
 
 
 def _turns(text: str, where: str) -> tuple[Message, ...]:

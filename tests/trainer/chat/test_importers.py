@@ -91,6 +91,28 @@ CONVERSATIONS: dict[str, tuple[dict[str, Any], Conversation]] = {
         },
         Conversation(id="x.jsonl:1", messages=(ASK, THOUGHT, MORE, HM, MORE, DONE)),
     ),
+    "a system beside messages": (
+        {"system": "be brief", "messages": told(ASK, SAY)},
+        Conversation(id="x.jsonl:1", messages=(BE, ASK, SAY)),
+    ),
+    "the same system twice beside its message": (
+        {"system": [{"type": "text", "text": "be brief"}], "system_prompt": "be brief", "messages": told(BE, ASK, SAY)},
+        Conversation(id="x.jsonl:1", messages=(BE, ASK, SAY)),
+    ),
+    "a system beside prompt and completion": (
+        {"system": None, "system_prompt": "be brief", "prompt": "고양이?", "completion": "네.", "label": True},
+        Conversation(id="x.jsonl:1", messages=(BE, ASK, SAY)),
+    ),
+    "fields that say nothing": (
+        {
+            "system": " ",
+            "tools": "[]",
+            "functions": " {} ",
+            "chat_template_kwargs": {"custom_instructions": "", "enable_thinking": False, "xml_tools": [], "a": {}},
+            "messages": [{**told(ASK)[0], "weight": 0, "train": False}, {**told(SAY)[0], "weight": 1, "train": True}],
+        },
+        Conversation(id="x.jsonl:1", messages=(ASK, SAY)),
+    ),
     "a preference's better answer": (
         {"prompt": told(ASK), "chosen": "네.", "rejected": "x"},
         Conversation(id="x.jsonl:1", messages=(ASK, SAY)),
@@ -141,12 +163,40 @@ PREFERENCES: dict[str, tuple[dict[str, Any], Preference]] = {
         {"prompt": "고양이?", "messages": told(ASK, SAY), "chosen": told(ASK, SAY), "rejected": told(ASK, NO)},
         Preference(id="x.jsonl:1", prompt=(ASK,), chosen=SAY, rejected=NO),
     ),
-    "ultrafeedback of several turns, its prompt cut": (
-        {"prompt": "고양", "chosen": told(BE, ASK, NO, MORE, SAY), "rejected": told(BE, ASK, NO, MORE, DONE)},
+    "ultrafeedback of several turns, blanks around its prompt": (
+        {"prompt": " 고양이?\n", "chosen": told(BE, ASK, NO, MORE, SAY), "rejected": told(BE, ASK, NO, MORE, DONE)},
         Preference(id="x.jsonl:1", prompt=(BE, ASK, NO, MORE), chosen=SAY, rejected=DONE),
     ),
     "whole conversations beside a prompt of messages": (
         {"prompt": told(BE, ASK), "chosen": told(BE, ASK, SAY), "rejected": told(BE, ASK, NO)},
+        Preference(id="x.jsonl:1", prompt=(BE, ASK), chosen=SAY, rejected=NO),
+    ),
+    "whole conversations beside a prompt of nothing": (
+        {"prompt": "", "chosen": told(ASK, SAY), "rejected": told(ASK, NO)},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=SAY, rejected=NO),
+    ),
+    "whole conversations beside no prompt": (
+        {"prompt": None, "chosen": told(ASK, SAY), "rejected": told(ASK, NO)},
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=SAY, rejected=NO),
+    ),
+    "hh whole beside its prompt": (
+        {
+            "prompt": "\n\nHuman: 고양이?\n\nAssistant:",
+            "chosen": "\n\nHuman: 고양이?\n\nAssistant: 네.",
+            "rejected": f"\n\nHuman: 고양이?\n\nAssistant: {NO.content}",
+        },
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=SAY, rejected=NO),
+    ),
+    "hh whole beside a question": (
+        {
+            "prompt": "고양이?",
+            "chosen": "\n\nHuman: 고양이?\n\nAssistant: 네.",
+            "rejected": f"\n\nAssistant: {NO.content}",
+        },
+        Preference(id="x.jsonl:1", prompt=(ASK,), chosen=SAY, rejected=NO),
+    ),
+    "a system beside a prompt": (
+        {"system": "be brief", "prompt": "고양이?", "chosen": "네.", "rejected": NO.content},
         Preference(id="x.jsonl:1", prompt=(BE, ASK), chosen=SAY, rejected=NO),
     ),
     "trl whole conversations": (
@@ -237,6 +287,26 @@ def test_a_file_that_breaks_off_is_an_error(tmp_path: Path, suffix: str) -> None
         ),
         *(
             (
+                {"messages": [*told(ASK), {**told(SAY)[0], "train": train}]},
+                rf"x.jsonl:2: messages\[1\].train: {train!r} can't be kept; every answer is learnt",
+            )
+            for train in (False, 0, "false")
+        ),
+        (
+            {"prompt": "a", "completion": "b", "label": False},
+            r"x.jsonl:2: label: False calls the completion a bad one; leave such rows out",
+        ),
+        ({"system": {"a": 1}, "messages": told(ASK, SAY)}, r"x.jsonl:2: system: text was expected, not \{'a': 1\}"),
+        (
+            {"system": "be rude", "messages": told(BE, ASK, SAY)},
+            r"x.jsonl:2: system \{'system': 'be rude'\} beside other words of a system; give one of them",
+        ),
+        (
+            {"system": "a", "system_prompt": "b", "messages": told(ASK, SAY)},
+            r"x.jsonl:2: system and system_prompt .* beside other words of a system",
+        ),
+        *(
+            (
                 {"messages": [{**told(ASK)[0], key: said}, *told(SAY)]},
                 rf"messages\[0\].{key}: .* can't be learnt; leave",
             )
@@ -296,7 +366,14 @@ def test_rows_that_are_no_conversation(tmp_path: Path, row: Any, said: str) -> N
                 {"prompt": prompt, "chosen": told(ASK, SAY), "rejected": told(ASK, NO)},
                 r"x.jsonl:1: chosen: beside a prompt .* a conversation that begins with it, not \[\{'role': 'user'",
             )
-            for prompt in ("개?", "", told(MORE), told(BE, ASK))
+            for prompt in ("개?", "고양", told(MORE), told(BE, ASK))
+        ),
+        *(
+            (
+                {"prompt": prompt, "chosen": "\n\nHuman: 고양이?\n\nAssistant: 네.", "rejected": " 아니요."},
+                r"x.jsonl:1: chosen: beside a prompt one message .* not '\\n\\nHuman: 고양이",
+            )
+            for prompt in ("개?", "\n\nHuman: 개?\n\nAssistant:")
         ),
         ({"prompt": "a", "chosen": " ", "rejected": "b"}, r"x.jsonl:1: the chosen answer is empty in"),
         ({"prompt": "a", "chosen": "c", "rejected": "b", "tools": "[{}]"}, r"x.jsonl:1: tools: '\[\{\}\]' can't be"),
