@@ -2,6 +2,7 @@
 
 import functools
 import re
+import signal
 import socket
 import threading
 import uuid
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 LONG = ("curation", "engines", "service", "trainer")
 """Folders of long files, in the order in which they begin; short files come last, so that all cores end together."""
+
+
+def pytest_configure() -> None:
+    """A shell that starts the tests in the background has interrupts ignored, in children too; some are about them."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
