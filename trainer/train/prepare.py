@@ -23,7 +23,7 @@ from trainer.train.metrics import METRICS, TIMING
 from trainer.train.micro_batch_size import micro_batch_size
 from trainer.train.ranks import Ranks
 from trainer.train.start import Options, Watcher, fitted, given_tokenizer
-from trainer.trained import CHECKPOINTS, TOKENIZER_FOLDER, model_of, stored
+from trainer.trained import CHECKPOINTS, TOKENIZER_FOLDER, Stored, model_of, stored
 
 REPORT, SUMMARY, EVENTS = "report.html", "summary.json", "events"
 _RESULT = (SUMMARY, REPORT, SUCCESS)
@@ -80,18 +80,7 @@ def prepare(
     Raises:
       What `trainer.train.run.train` raises before the first step.
     """
-    start = ranks.broadcast_object(stored(options.init, watcher.note) if options.init and ranks.first else None)
-    if options.fresh and start and start.path.is_relative_to(output.resolve()):
-        raise TrainerError(
-            f"--fresh would delete {str(start.path)!r}, which the run is to start from: it lies in the output; give "
-            "another output"
-        )
-    spec = fitted(spec, start, options.anneal)
-    materials.check(spec, data)
-    given = given_tokenizer(options, start)
-    assert spec.model is not None
-    ids = given.largest_id + 1 if given else spec.tokenizer.vocab_size
-    _settled(spec.model, ids, spec, ranks)  # refused before there is a folder
+    start, spec, given = _fitted(spec, data, output, options, ranks, watcher.note)
     identity = Identity(recipe=name, spec=spec, start=start.origin if start else "", tokenizer=given)
     if ranks.first:
         output.mkdir(parents=True, exist_ok=True)
@@ -110,6 +99,7 @@ def prepare(
     if ranks.first and keys[spec.stages[-1].name] != now.keys:
         watcher.note("the last stage goes on with the data that it began with; what is given now is another")
     model = model_of(found) if found else spec.model
+    assert model is not None  # `fitted` refuses a recipe without one
     model, rows = _settled(model, now.tokenizer.largest_id + 1, spec, ranks)
     return Prepared(
         spec=spec,
@@ -122,6 +112,33 @@ def prepare(
         decoder=decoder,
         optimizer=start.checkpoint if start and begins and options.anneal else None,
     )
+
+
+def _fitted(
+    spec: TrainingSpec,
+    data: Mapping[str, str],
+    output: Path,
+    options: Options,
+    ranks: Ranks,
+    note: Callable[[str], None],
+) -> tuple[Stored | None, TrainingSpec, Tokenizer | None]:
+    """What is started from, the recipe as it runs with that, and the tokenizer that was given; makes no folder.
+
+    Raises:
+      TrainerError: They, the data or the memory don't fit, or `fresh` would delete what is started from.
+    """
+    start = ranks.broadcast_object(stored(options.init, note) if options.init and ranks.first else None)
+    if options.fresh and start and start.path.is_relative_to(output.resolve()):
+        raise TrainerError(
+            f"--fresh would delete {str(start.path)!r}, which the run is to start from: it lies in the output; give "
+            "another output"
+        )
+    spec = fitted(spec, start, options.anneal)
+    materials.check(spec, data)
+    given = given_tokenizer(options, start)
+    assert spec.model is not None
+    _settled(spec.model, given.largest_id + 1 if given else spec.tokenizer.vocab_size, spec, ranks)
+    return start, spec, given
 
 
 def _settled(model: ModelSpec, ids: int, spec: TrainingSpec, ranks: Ranks) -> tuple[ModelSpec, tuple[int, ...]]:
